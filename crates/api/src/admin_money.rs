@@ -15,7 +15,7 @@ use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use crate::answer::{self, Answered, MessageWith};
-use crate::body::{Body, uuid_in};
+use crate::body::{Body, request_body, uuid_in};
 use crate::visit::{Key, RequireAdmin};
 use crate::{Api, ApiState};
 
@@ -37,15 +37,16 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// An adjustment of a balance.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Adjustment {
-    /// Amount in EUR, at most two decimals; negative to debit.
-    amount: f64,
-    /// Reason for the adjustment.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+request_body! {
+    /// An adjustment of a balance.
+    struct Adjustment {
+        /// Amount in EUR, at most two decimals; negative to debit.
+        #[schema(value_type = f64)]
+        amount: Money = "amount",
+        /// Reason for the adjustment.
+        #[schema(min_length = 1, max_length = 500)]
+        reason: String = "reason",
+    }
 }
 
 /// The adjusted balance.
@@ -59,14 +60,15 @@ struct AdjustedView {
     reason: String,
 }
 
-/// A refund to make.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct RefundWanted {
-    /// Amount in EUR, at most two decimals; by default the full refundable amount.
-    amount: Option<f64>,
-    /// Reason for the refund.
-    reason: Option<String>,
+request_body! {
+    /// A refund to make.
+    struct RefundWanted {
+        /// Amount in EUR, at most two decimals; by default the full refundable amount.
+        #[schema(value_type = Option<f64>)]
+        amount: Option<Money> = "amount",
+        /// Reason for the refund.
+        reason: Option<String> = "reason",
+    }
 }
 
 /// A completed refund.
@@ -98,10 +100,8 @@ pub(crate) async fn adjust(
     body: Body,
 ) -> Answered {
     let user = UserId(uuid_in("id", &id)?);
-    let mut form = body.form();
-    let amount = form.required_money("amount");
-    let reason = form.text("reason").trim();
-    let reason = form.finish(checked_reason(reason))?;
+    let (Adjustment { amount, reason }, form) = body.read();
+    let reason = form.finish(checked_reason(reason.trim()))?;
     let adjusted = api
         .shop
         .adjust_balance(&admin, user, amount, reason, key.as_ref())
@@ -133,13 +133,8 @@ pub(crate) async fn refund(
     body: Body,
 ) -> Answered {
     let purchase = uuid_in("id", &id)?;
-    let mut form = body.form();
-    let amount = form.money("amount");
-    let reason = form
-        .optional_text("reason")
-        .map(str::trim)
-        .filter(|reason| !reason.is_empty());
-    let reason = form.finish(reason.map(checked_reason).transpose())?;
+    let (RefundWanted { amount, reason }, form) = body.read();
+    let reason = form.finish(optional_reason(reason.as_deref()))?;
     let refunded = api.shop.refund(&admin, purchase, amount, reason, key.as_ref()).await?;
     let view = RefundView {
         refund_id: refunded.transaction,
@@ -151,12 +146,12 @@ pub(crate) async fn refund(
     answer::data(StatusCode::OK, &view)
 }
 
-/// A cancellation of an order.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Cancellation {
-    /// Reason, shown to the owner of the order.
-    reason: Option<String>,
+request_body! {
+    /// A cancellation of an order.
+    struct Cancellation {
+        /// Reason, shown to the owner of the order.
+        reason: Option<String> = "reason",
+    }
 }
 
 /// Result of a cancellation.
@@ -185,16 +180,12 @@ pub(crate) async fn cancel(
     body: Body,
 ) -> Answered {
     let order = OrderId(uuid_in("id", &id)?);
-    let mut form = body.form();
-    let reason = form
-        .optional_text("reason")
-        .map(str::trim)
-        .filter(|reason| !reason.is_empty());
-    let reason = form.finish(reason.map(checked_reason).transpose())?;
+    let (Cancellation { reason }, form) = body.read();
+    let reason = form.finish(optional_reason(reason.as_deref()))?;
     let cancelled = api.shop.cancel_order(&admin, order, reason, key.as_ref()).await?;
     let message = match cancelled.kept {
         0 => "The order is cancelled and refunded",
-        _ => "What was not bought yet is cancelled and refunded; the rest goes its way",
+        _ => "The units that were not bought yet are cancelled and refunded. The others will be delivered.",
     };
     answer::message_with(
         message,
@@ -203,6 +194,11 @@ pub(crate) async fn cancel(
             kept: cancelled.kept,
         },
     )
+}
+
+fn optional_reason(reason: Option<&str>) -> Result<Option<&str>, Vec<FieldError>> {
+    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+    reason.map(checked_reason).transpose()
 }
 
 fn checked_reason(reason: &str) -> Result<&str, Vec<FieldError>> {

@@ -6,19 +6,19 @@ use axum::extract::State;
 use axum::routing::{MethodRouter, get, post};
 use chrono::Utc;
 use http::{HeaderMap, StatusCode};
-use lockstep_auth::{SignedIn, cookies};
+use lockstep_auth::cookies;
 use lockstep_domain::account::{
-    AuthData, Credentials, EMAIL_INVALID, Email, FieldError, Profile, Registration, TokenPair,
+    AuthData, Credentials, EMAIL_INVALID, Email, FieldError, Profile, Registration, TokenPair, avatar_address,
 };
 use lockstep_domain::cart::Moved;
 use lockstep_domain::catalogue::Answer;
-use lockstep_domain::secret::Secret;
+use lockstep_shop::SignedIn;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use crate::answer::{self, Answered, Message};
-use crate::body::{Body, uuid};
+use crate::body::{Body, request_body, uuid};
 use crate::error::ApiError;
 use crate::visit::{ClientPrincipal, From, SignedInUser};
 use crate::{Api, ApiState};
@@ -44,63 +44,60 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// A registration.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct NewAccount {
-    /// E-mail address. Addresses that differ only in case belong to the same account.
-    #[schema(format = Email, min_length = 3, max_length = 254)]
-    email: String,
-    /// At least 8 characters and at most 72 bytes, with a lower-case letter, an upper-case letter and a digit.
-    #[schema(min_length = 8, max_length = 72)]
-    password: String,
-    /// 2 to 50 characters.
-    #[schema(min_length = 2, max_length = 50)]
-    nickname: Option<String>,
-    first_name: Option<String>,
-    last_name: Option<String>,
+request_body! {
+    /// A registration.
+    struct NewAccount {
+        /// E-mail address. Addresses that differ only in case belong to the same account.
+        #[schema(format = Email, min_length = 3, max_length = 254)]
+        email: String = "email",
+        /// At least 8 characters and at most 72 bytes, with a lower-case letter, an upper-case letter and a digit.
+        #[schema(min_length = 8, max_length = 72)]
+        password: String = "password",
+        /// 2 to 50 characters.
+        #[schema(min_length = 2, max_length = 50)]
+        nickname: Option<String> = "nickname",
+        first_name: Option<String> = "firstName",
+        last_name: Option<String> = "lastName",
+    }
 }
 
-/// A login.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct LogIn {
-    email: String,
-    password: String,
-    /// Six-digit authenticator code or recovery code; required after a response with the code `second_factor_needed`.
-    code: Option<String>,
+request_body! {
+    /// A login.
+    struct LogIn {
+        email: String = "email",
+        password: String = "password",
+        /// Six-digit authenticator code or recovery code; required after a response with the code `second_factor_needed`.
+        code: Option<String> = "code",
+    }
 }
 
-/// A refresh of tokens.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Refresh {
-    refresh_token: String,
+request_body! {
+    /// A refresh of tokens.
+    struct Refresh {
+        refresh_token: String = "refreshToken",
+    }
 }
 
-/// A request for a password reset link.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Forgotten {
-    email: String,
+request_body! {
+    /// A request for a password reset link.
+    struct Forgotten {
+        email: String = "email",
+    }
 }
 
-/// A new password and the token of the reset link.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Reset {
-    token: String,
-    new_password: String,
+request_body! {
+    /// A new password and the token of the reset link.
+    struct Reset {
+        token: String = "token",
+        new_password: String = "newPassword",
+    }
 }
 
-/// Six-digit verification code.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Code {
-    code: String,
+request_body! {
+    /// Six-digit verification code.
+    struct Code {
+        code: String = "code",
+    }
 }
 
 /// Tokens and profile, and what was moved from the guest session.
@@ -121,9 +118,12 @@ struct MovedIn {
     wishlist: Option<Moved>,
 }
 
-fn auth_data(signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
+fn auth_data(api: &ApiState, signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
+    let mut data = signed_in.data;
+    let stored = data.user.avatar.take();
+    data.user.avatar = stored.map(|stored| avatar_address(&stored, &api.settings.public_url));
     CameIn {
-        data: signed_in.data,
+        data,
         moved: guest.map(|_| MovedIn {
             cart: signed_in.moved.cart,
             wishlist: signed_in.moved.wishlist,
@@ -138,17 +138,16 @@ fn auth_data(signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
     (status = 201, body = Answer<CameIn>), (status = 400, description = "Invalid fields, listed in `errors`"),
     (status = 409, description = "An account with this e-mail address already exists"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn register(State(api): Api, from: From, body: Body) -> Answered {
-    let mut form = body.form();
-    let (email, password) = (form.text("email"), form.text("password"));
-    let nickname = form.optional_text("nickname");
-    let (first, last) = (form.optional_text("firstName"), form.optional_text("lastName"));
-    let registration = form.finish(Registration::check(email, password, nickname, first, last))?;
-    let signed_in = api
-        .shop
-        .auth()
-        .register(registration, &from.device, from.cookie)
-        .await?;
-    answer::data(StatusCode::CREATED, &auth_data(signed_in, from.cookie))
+    let (sent, form) = body.read::<NewAccount>();
+    let registration = form.finish(Registration::check(
+        &sent.email,
+        &sent.password,
+        sent.nickname.as_deref(),
+        sent.first_name.as_deref(),
+        sent.last_name.as_deref(),
+    ))?;
+    let signed_in = api.shop.register(registration, &from.device, from.cookie).await?;
+    answer::data(StatusCode::CREATED, &auth_data(&api, signed_in, from.cookie))
 }
 
 /// Logs a user in.
@@ -159,15 +158,14 @@ pub(crate) async fn register(State(api): Api, from: From, body: Body) -> Answere
     (status = 401, description = "The e-mail address or password is wrong, or an authenticator code is required"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn login(State(api): Api, from: From, headers: HeaderMap, body: Body) -> Answered {
-    let mut form = body.form();
-    let (email, password) = (form.text("email"), form.text("password"));
-    let code = form.optional_text("code");
-    let credentials = form.finish(Credentials::check(email, password, code))?;
+    let (sent, form) = body.read::<LogIn>();
+    let credentials = Credentials::check(&sent.email, &sent.password, sent.code.as_deref());
+    let credentials = form.finish(credentials)?;
     // Clients without cookies send their guest session in this header (`docs/http-api.md`).
     let named = || headers.get("x-session-id")?.to_str().ok().and_then(uuid);
     let guest = from.cookie.or_else(named);
-    let signed_in = api.shop.auth().log_in(&credentials, &from.device, guest).await?;
-    answer::data(StatusCode::OK, &auth_data(signed_in, guest))
+    let signed_in = api.shop.log_in(&credentials, &from.device, guest).await?;
+    answer::data(StatusCode::OK, &auth_data(&api, signed_in, guest))
 }
 
 /// Ends the session.
@@ -189,17 +187,16 @@ pub(crate) async fn logout(State(api): Api, member: SignedInUser) -> Answered {
     (status = 200, body = Answer<TokenPair>), (status = 400, description = "The token is missing"),
     (status = 401, description = "The token is invalid or has expired")))]
 pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
-    let mut form = body.form();
-    let token = form.text("refreshToken");
-    form.finish(Ok(()))?;
-    answer::data(StatusCode::OK, &api.shop.auth().refresh(token).await?)
+    let sent: Refresh = body.valid()?;
+    answer::data(StatusCode::OK, &api.shop.auth().refresh(&sent.refresh_token).await?)
 }
 
 /// Returns the profile of the signed-in user.
 #[utoipa::path(get, path = "/api/auth/me", tag = "auth", operation_id = "getMe", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn me(member: SignedInUser) -> Answered {
-    answer::data(StatusCode::OK, &member.context.profile().await?.at(Utc::now()))
+pub(crate) async fn me(State(api): Api, member: SignedInUser) -> Answered {
+    let facts = member.context.profile().await?;
+    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
 }
 
 /// Sends a link to set a new password.
@@ -208,13 +205,13 @@ pub(crate) async fn me(member: SignedInUser) -> Answered {
 #[utoipa::path(post, path = "/api/auth/forgot-password", tag = "auth", operation_id = "forgotPassword", request_body = Forgotten, responses(
     (status = 200, body = Message), (status = 400, description = "The e-mail address is missing or invalid"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn forgot_password(State(api): Api, from: From, body: Body) -> Answered {
-    let mut form = body.form();
-    let email = Email::of_existing_account(form.text("email")).map_err(|_| vec![EMAIL_INVALID]);
+    let (sent, form) = body.read::<Forgotten>();
+    let email = Email::of_existing_account(&sent.email).map_err(|_| vec![EMAIL_INVALID]);
     let email = form.finish(email)?;
     api.shop.auth().forgot_password(&email, &from.device).await?;
     answer::message(
         StatusCode::OK,
-        "If there is an account with this address, a link to set a new password is on its way",
+        "If there is an account with this address, we have sent a link to set a new password",
     )
 }
 
@@ -225,25 +222,29 @@ pub(crate) async fn forgot_password(State(api): Api, from: From, body: Body) -> 
     (status = 200, body = Message), (status = 400, description = "The link or the new password is invalid"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn reset_password(State(api): Api, from: From, body: Body) -> Answered {
-    let mut form = body.form();
-    let (token, password) = (form.text("token"), form.text("newPassword"));
-    form.finish(Ok(()))?;
-    api.shop.auth().reset_password(token, password, &from.device).await?;
-    answer::message(StatusCode::OK, "Your password was set; log in with it")
+    let sent: Reset = body.valid()?;
+    api.shop
+        .auth()
+        .reset_password(&sent.token, &sent.new_password, &from.device)
+        .await?;
+    answer::message(
+        StatusCode::OK,
+        "Your password has been changed. Log in with the new one.",
+    )
 }
 
 /// Sends a new verification code to the signed-in user.
 ///
 /// The previous code becomes invalid.
 #[utoipa::path(post, path = "/api/auth/send-verification-code", tag = "auth", operation_id = "sendVerificationCode", security(("bearer" = [])), responses(
-    (status = 200, body = Message), (status = 401, description = "Not signed in"),
-    (status = 409, description = "The e-mail address is already verified"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
+    (status = 200, body = Message), (status = 400, description = "No e-mail can be sent to the address of the account"),
+    (status = 401, description = "Not signed in"), (status = 409, description = "The e-mail address is already verified"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn send_verification_code(State(api): Api, member: SignedInUser) -> Answered {
     api.shop
         .auth()
         .send_verification(&member.caller, &member.device)
         .await?;
-    answer::message(StatusCode::OK, "A code is on its way")
+    answer::message(StatusCode::OK, "We have sent you a new code")
 }
 
 /// Verifies the e-mail address of the signed-in user with the code sent to it.
@@ -256,16 +257,11 @@ pub(crate) async fn verify_email(State(api): Api, visit: ClientPrincipal, body: 
         return Err(ApiError::Fields(vec![FieldError {
             path: "code",
             code: "required",
-            msg: "Addresses are proved by the code of six digits that was sent, not by a token",
+            msg: "Send the six-digit code of the e-mail as `code`; a token is not accepted",
         }]));
     }
     let caller = visit.context.signed_in()?;
-    let mut form = body.form();
-    let code = Secret::new(form.text("code"));
-    form.finish(Ok(()))?;
-    api.shop
-        .auth()
-        .verify_email(caller, code.expose(), &visit.device)
-        .await?;
+    let sent: Code = body.valid()?;
+    api.shop.auth().verify_email(caller, &sent.code, &visit.device).await?;
     answer::message(StatusCode::OK, "Your address is verified")
 }

@@ -2,6 +2,8 @@
 //!
 //! An empty body counts as an empty object, the content type is ignored, and unknown fields are ignored. A known field
 //! must have its documented type; the error lists every field that does not.
+//!
+//! Each body is defined once, with [`request_body!`]: the struct in the OpenAPI document is the struct that is read.
 
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, Request};
@@ -11,9 +13,9 @@ use lockstep_domain::account::FieldError;
 use lockstep_domain::ids::GameId;
 use lockstep_domain::money::MoneyError;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
-use crate::edge::MAX_BODY;
-use crate::error::ApiError;
+use crate::error::{ApiError, MAX_BODY};
 
 /// A JSON object from a request body.
 #[derive(Default)]
@@ -65,9 +67,127 @@ async fn read(body: HttpBody) -> Result<Vec<u8>, ApiError> {
     Ok(bytes)
 }
 
+/// Defines the body of a request: the struct that describes it in the OpenAPI document and that is read from it.
+///
+/// Each field names its path in the JSON. Its type decides how it is read ([`Field`]), unless a method of [`Form`] is
+/// named after `=>`. Fields are read, and their errors reported, in the order in which they stand.
+macro_rules! request_body {
+    (
+        $(#[$meta:meta])*
+        struct $name:ident {
+            $(
+                $(#[$about:meta])*
+                $field:ident: $type:ty = $path:tt $(=> $method:ident($($argument:expr)?))?
+            ),* $(,)?
+        }
+    ) => {
+        #[derive(utoipa::ToSchema)]
+        $(#[$meta])*
+        struct $name {
+            $($(#[$about])* #[schema(rename = $path)] $field: $type),*
+        }
+
+        impl $crate::body::Fields for $name {
+            fn read(form: &mut $crate::body::Form<'_>) -> Self {
+                Self {
+                    $($field: $crate::body::request_body!(@read form, $path $(, $method($($argument)?))?)),*
+                }
+            }
+        }
+    };
+    (@read $form:ident, $path:tt) => {
+        $crate::body::Field::read($form, $path)
+    };
+    (@read $form:ident, $path:tt, $method:ident($($argument:expr)?)) => {
+        $form.$method($path $(, $argument)?)
+    };
+}
+pub(crate) use request_body;
+
+/// A body with named, typed fields; see [`request_body!`].
+pub(crate) trait Fields {
+    /// Reads all fields. A field that is missing or has another type is recorded, and has a default value here.
+    fn read(form: &mut Form<'_>) -> Self;
+}
+
+/// A type of fields.
+pub(crate) trait Field {
+    /// Reads the field at `path`, or records why it cannot be read.
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self;
+}
+
+impl Field for String {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.text(path).to_owned()
+    }
+}
+
+impl Field for Option<String> {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.optional_text(path).map(str::to_owned)
+    }
+}
+
+impl Field for Option<bool> {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.flag(path)
+    }
+}
+
+impl Field for i64 {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.required_number(path)
+    }
+}
+
+impl Field for GameId {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.game(path).unwrap_or(Self(uuid::Uuid::nil()))
+    }
+}
+
+impl Field for Money {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.required_money(path)
+    }
+}
+
+impl Field for Option<Money> {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.money(path)
+    }
+}
+
+impl Field for Vec<NewOrderItem> {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.games(path)
+    }
+}
+
+/// A game and its quantity.
+#[derive(Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct NewOrderItem {
+    pub(crate) game_id: GameId,
+    /// Number of units, at least 1.
+    #[schema(value_type = u32, minimum = 1, maximum = 10_000)]
+    pub(crate) quantity: i64,
+}
+
 impl Body {
-    /// Starts to read the fields.
-    pub(crate) fn form(&self) -> Form<'_> {
+    /// Reads a request. The form holds the errors: give it the result of further checks.
+    pub(crate) fn read<T: Fields>(&self) -> (T, Form<'_>) {
+        let mut form = self.form();
+        (T::read(&mut form), form)
+    }
+
+    /// Reads a request that needs no further checks.
+    pub(crate) fn valid<T: Fields>(&self) -> Result<T, ApiError> {
+        let (request, form) = self.read();
+        form.finish(Ok(request))
+    }
+
+    fn form(&self) -> Form<'_> {
         Form {
             fields: &self.0,
             faults: Vec::new(),
@@ -96,42 +216,48 @@ impl<'b> Form<'b> {
     }
 
     /// A required string; empty if it is missing, which is recorded as an error.
-    pub(crate) fn text(&mut self, path: &'static str) -> &'b str {
-        if self.get(path).is_none() {
-            self.fault(path, "required", "This field is required");
-        }
+    fn text(&mut self, path: &'static str) -> &'b str {
+        self.missing(path);
         self.optional_text(path).unwrap_or_default()
     }
 
+    /// Records that a field is missing, unless it is there with another type.
+    pub(crate) fn missing(&mut self, path: &'static str) {
+        if self.get(path).is_none() {
+            self.fault(path, "required", "This field is required");
+        }
+    }
+
     /// An optional string.
-    pub(crate) fn optional_text(&mut self, path: &'static str) -> Option<&'b str> {
+    fn optional_text(&mut self, path: &'static str) -> Option<&'b str> {
         let value = self.get(path)?;
         let text = value.as_str();
         if text.is_none() {
-            self.fault(path, "wrong_type", "This field must be a text");
+            self.fault(path, "wrong_type", "This field must be a string");
         }
         text
     }
 
     /// An optional string of an update; `null` clears it.
-    pub(crate) fn changed_text(&mut self, path: &'static str) -> Option<&'b str> {
+    pub(crate) fn changed_text(&mut self, path: &'static str) -> Option<String> {
         match self.fields.get(path) {
-            Some(Value::Null) => Some(""),
-            _ => self.optional_text(path),
+            Some(Value::Null) => Some(String::new()),
+            _ => self.optional_text(path).map(str::to_owned),
         }
     }
 
-    /// An optional boolean; `false` if absent.
-    pub(crate) fn flag(&mut self, path: &'static str) -> bool {
-        let value = self.get(path);
-        if value.is_some_and(|value| !value.is_boolean()) {
+    /// An optional boolean.
+    fn flag(&mut self, path: &'static str) -> Option<bool> {
+        let value = self.get(path)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
             self.fault(path, "wrong_type", "This field must be true or false");
         }
-        value.and_then(Value::as_bool).unwrap_or(false)
+        flag
     }
 
     /// An optional integer. A number outside the range of `i64` is an error as well.
-    pub(crate) fn whole_number(&mut self, path: &'static str) -> Option<i64> {
+    fn whole_number(&mut self, path: &'static str) -> Option<i64> {
         let value = self.get(path)?;
         let number = value.as_i64();
         if number.is_none() {
@@ -149,15 +275,13 @@ impl<'b> Form<'b> {
     }
 
     /// A required integer.
-    pub(crate) fn required_number(&mut self, path: &'static str) -> i64 {
-        if self.get(path).is_none() {
-            self.fault(path, "required", "This field is required");
-        }
+    fn required_number(&mut self, path: &'static str) -> i64 {
+        self.missing(path);
         self.whole_number(path).unwrap_or_default()
     }
 
     /// A required game ID. The existing front-end sends the whole game object in one place; its `id` is read then.
-    pub(crate) fn game(&mut self, path: &'static str) -> Option<GameId> {
+    fn game(&mut self, path: &'static str) -> Option<GameId> {
         let Some(value) = self.get(path) else {
             self.fault(path, "required", "This field is required");
             return None;
@@ -170,7 +294,7 @@ impl<'b> Form<'b> {
     }
 
     /// An optional amount of money in EUR: a number with at most two decimals.
-    pub(crate) fn money(&mut self, path: &'static str) -> Option<Money> {
+    fn money(&mut self, path: &'static str) -> Option<Money> {
         let value = self.get(path)?;
         // The shortest decimal form of the number is what the client wrote, for every amount that the store can hold.
         match value.as_number().map(|number| number.to_string().parse::<Money>()) {
@@ -185,16 +309,14 @@ impl<'b> Form<'b> {
     }
 
     /// A required amount of money in EUR.
-    pub(crate) fn required_money(&mut self, path: &'static str) -> Money {
-        if self.get(path).is_none() {
-            self.fault(path, "required", "This field is required");
-        }
+    fn required_money(&mut self, path: &'static str) -> Money {
+        self.missing(path);
         self.money(path).unwrap_or_default()
     }
 
     /// A list of games with quantities, `[{gameId, quantity}]`. Both are required: an order must not guess its
     /// quantity.
-    pub(crate) fn games(&mut self, path: &'static str) -> Vec<(GameId, i64)> {
+    fn games(&mut self, path: &'static str) -> Vec<NewOrderItem> {
         let Some(value) = self.get(path) else {
             self.fault(path, "required", "This field is required");
             return Vec::new();
@@ -202,7 +324,10 @@ impl<'b> Form<'b> {
         let read = |value: &Value| {
             let game = value.get("gameId")?;
             let game = game.get("id").unwrap_or(game).as_str().and_then(uuid)?;
-            Some((GameId(game), value.get("quantity")?.as_i64()?))
+            Some(NewOrderItem {
+                game_id: GameId(game),
+                quantity: value.get("quantity")?.as_i64()?,
+            })
         };
         let games = value
             .as_array()
@@ -299,7 +424,7 @@ mod tests {
             ("", "", "", "x")
         );
         assert_eq!(form.optional_text("c"), None);
-        assert_eq!(form.changed_text("c"), Some(""));
+        assert_eq!(form.changed_text("c").as_deref(), Some(""));
         assert_eq!(
             (
                 form.whole_number("e"),
@@ -309,7 +434,7 @@ mod tests {
             (None, 0, 0)
         );
         assert_eq!(form.game("g"), None);
-        assert!(!form.flag("h"));
+        assert_eq!(form.flag("h"), None);
         let also = vec![FieldError {
             path: "a",
             code: "other",

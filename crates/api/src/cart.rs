@@ -11,10 +11,10 @@ use lockstep_domain::cart::{Cart, Moved};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::GameId;
 use lockstep_shop::Writer;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::OpenApi;
 
 use crate::answer::{self, Answered, Message, MessageWith};
-use crate::body::{Body, uuid_in};
+use crate::body::{Body, request_body, uuid_in};
 use crate::error::ApiError;
 use crate::visit::{ClientPrincipal, Key, SignedInUser};
 use crate::{Api, ApiState, Settings};
@@ -34,24 +34,23 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// A game to add to the cart.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct NewLine {
-    game_id: GameId,
-    /// Number of copies to add to those already in the cart.
-    #[schema(value_type = u32, required = false, minimum = 1, maximum = 10_000, default = 1)]
-    quantity: Option<u32>,
+request_body! {
+    /// A game to add to the cart.
+    struct NewLine {
+        game_id: GameId = "gameId",
+        /// Number of copies to add to those already in the cart.
+        #[schema(value_type = u32, required = false, minimum = 1, maximum = 10_000, default = 1)]
+        quantity: i64 = "quantity" => whole_number_or(1),
+    }
 }
 
-/// The new quantity of a cart item.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Quantity {
-    /// Number of copies; zero or less removes the item.
-    #[schema(maximum = 10_000)]
-    quantity: i64,
+request_body! {
+    /// The new quantity of a cart item.
+    struct Quantity {
+        /// Number of copies; zero or less removes the item.
+        #[schema(maximum = 10_000)]
+        quantity: i64 = "quantity",
+    }
 }
 
 /// Returns the cart at current prices, newest item first.
@@ -78,14 +77,11 @@ pub(crate) async fn show(State(api): Api, visit: ClientPrincipal) -> Answered {
     (status = 201, body = Message), (status = 400, description = "Invalid fields, the game is out of stock, or the cart is full"),
     (status = 404, description = "There is no such game"), (status = 409, description = "The key was used with another body"), (status = 429, description = "Too many new guests from this IP address")))]
 pub(crate) async fn add(State(api): Api, visit: ClientPrincipal, Key(key): Key, body: Body) -> Answered {
-    let mut form = body.form();
-    let game = form.game("gameId");
-    let quantity = form.whole_number_or("quantity", 1);
-    let game = form.finish(game.ok_or_else(Vec::new))?;
+    let sent: NewLine = body.valid()?;
     let principal = visit.context.principal();
     let writer = api
         .shop
-        .add_to_cart(principal, game, quantity, &visit.device, key.as_ref())
+        .add_to_cart(principal, sent.game_id, sent.quantity, &visit.device, key.as_ref())
         .await?;
     let answer = answer::message(StatusCode::CREATED, "Added to the cart")?;
     Ok(answer::with_cookie(answer, visit.after(Some(writer), &api.settings)))
@@ -106,12 +102,10 @@ pub(crate) async fn clear(State(api): Api, visit: ClientPrincipal) -> Answered {
     (status = 404, description = "There is no such game")))]
 pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal, body: Body) -> Answered {
     let game = game_id(&game)?;
-    let mut form = body.form();
-    let quantity = form.required_number("quantity");
-    form.finish(Ok(()))?;
+    let Quantity { quantity } = body.valid()?;
     let principal = visit.context.principal();
     let writer = api.shop.set_in_cart(principal, game, quantity, &visit.device).await?;
-    let answer = answer::message(StatusCode::OK, "The cart is changed")?;
+    let answer = answer::message(StatusCode::OK, "The cart has been updated")?;
     Ok(answer::with_cookie(answer, visit.after(writer, &api.settings)))
 }
 
@@ -124,7 +118,7 @@ pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Client
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal) -> Answered {
     let game = game_id(&game)?;
     api.shop.remove_from_cart(visit.context.principal(), game).await?;
-    let answer = answer::message(StatusCode::OK, "Taken out of the cart")?;
+    let answer = answer::message(StatusCode::OK, "Removed from the cart")?;
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
@@ -135,7 +129,7 @@ pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Cli
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn migrate(State(api): Api, member: SignedInUser) -> Answered {
     let moved = api.shop.move_cart(&member.caller, member.context.cookie()).await?;
-    answer::message_with("The cart is moved", moved)
+    answer::message_with("The cart was moved to your account", moved)
 }
 
 /// Parses the game ID of a path.

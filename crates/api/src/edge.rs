@@ -12,11 +12,8 @@ use lockstep_edge::{EdgeLayer, Failure, Limits, Policy, RequestId, Surface};
 
 use crate::Settings;
 use crate::cors::Cors;
-use crate::error::ApiError;
+use crate::error::{ApiError, MAX_BODY};
 use crate::params::is_encoded_well;
-
-/// Maximum size of a request body in bytes.
-pub(crate) const MAX_BODY: u64 = 100 * 1024;
 
 /// The API at the edge.
 #[derive(Debug, Clone)]
@@ -194,7 +191,7 @@ mod tests {
         let router = Router::new().route("/x", get(|| async { std::future::pending::<()>().await }));
         let (status, body, _) = answer(&settings, router).await;
         assert_eq!(status, 504);
-        assert_eq!(body, failure("The answer took too long, please try again", "timeout"));
+        assert_eq!(body, failure("The request took too long. Try again.", "timeout"));
     }
 
     #[tokio::test]

@@ -8,16 +8,15 @@ use axum::Json;
 use axum::extract::OriginalUri;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
-use lockstep_auth::AuthError;
-use lockstep_cache::ReadError;
+use lockstep_auth::{AccountError, AuthError};
 use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
-use lockstep_shop::ShopError;
-use lockstep_store::StoreError;
-use lockstep_store::accounts::AccountError;
-use lockstep_store::guests::ShopperError;
+use lockstep_shop::{ReadError, ShopError, ShopperError, StoreError, shopper_code};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// Maximum size of a request body in bytes.
+pub(crate) const MAX_BODY: u64 = 100 * 1024;
 
 /// The reason why a request failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -49,7 +48,7 @@ pub(crate) enum ApiError {
         retry_after: Option<Duration>,
     },
     /// The total has risen since the client read it.
-    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    #[error("The price has risen from {expected} to {total} EUR. Check your order and confirm the new price.")]
     PriceRisen {
         /// The total that the client sent.
         expected: Money,
@@ -68,8 +67,8 @@ pub(crate) enum ApiError {
     /// The path exists, but not for this method.
     #[error("{0} is not allowed here")]
     WrongMethod(Method),
-    /// The body is larger than [`MAX_BODY`](crate::edge::MAX_BODY).
-    #[error("The request body is larger than {} bytes", crate::edge::MAX_BODY)]
+    /// The body is larger than [`MAX_BODY`].
+    #[error("The request body is larger than {} bytes", MAX_BODY)]
     TooLarge,
     /// A browser asks for a page that may not read responses.
     #[error("This origin is not allowed")]
@@ -78,20 +77,20 @@ pub(crate) enum ApiError {
     #[error("Invalid signature")]
     BadSignature,
     /// The data cannot be read at the moment.
-    #[error("The store is not available at the moment, please try again")]
+    #[error("The shop is not available at the moment. Try again in a few seconds.")]
     Unavailable,
     /// Another transaction holds a lock on the rows to be changed.
-    #[error("This is being updated at the moment. Try again in a moment.")]
+    #[error("This is being changed at the moment. Try again in a few seconds.")]
     Locked,
     /// Too many concurrent requests.
-    #[error("The store is too busy at the moment, please try again")]
+    #[error("The shop is too busy at the moment. Try again in a few seconds.")]
     Busy,
     /// The request exceeded its time limit.
-    #[error("The answer took too long, please try again")]
+    #[error("The request took too long. Try again.")]
     TimedOut,
     /// A bug. The log has its cause under the request ID.
     #[error("Internal Server Error")]
-    Bug(#[source] Option<Arc<StoreError>>),
+    Bug(#[source] Option<Arc<dyn std::error::Error + Send + Sync>>),
 }
 
 impl ApiError {
@@ -222,6 +221,8 @@ impl From<ShopError> for ApiError {
     fn from(error: ShopError) -> Self {
         match error {
             ShopError::Refused(error) => error.into(),
+            ShopError::Shopper(error) => error.into(),
+            ShopError::Store(error) => error.into(),
             ShopError::Read(error) => error.into(),
             ShopError::NotFound(what) => Self::NotFound(what),
             ShopError::Checkout(fault) => fault.into(),
@@ -231,7 +232,6 @@ impl From<ShopError> for ApiError {
             ShopError::Cancel(error) => error.into(),
             ShopError::Adjust(error) => error.into(),
             ShopError::Busy => Self::refused(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", &error),
-            ShopError::Unreadable(error) => Self::Bug(Some(Arc::new(StoreError::Schema(error.to_string())))),
         }
     }
 }
@@ -241,18 +241,14 @@ impl From<AuthError> for ApiError {
         let (code, message) = (error.code(), error.to_string());
         let (status, retry_after) = match error {
             AuthError::Invalid(faults) => return Self::Fields(faults),
-            AuthError::Store(error)
-            | AuthError::Account(AccountError::Store(error))
-            | AuthError::Shopper(ShopperError::Store(error)) => return error.into(),
+            AuthError::Store(error) | AuthError::Account(AccountError::Store(error)) => return error.into(),
             AuthError::Internal => return Self::Bug(None),
             AuthError::RateLimited { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
             AuthError::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
             AuthError::WrongCredentials
             | AuthError::SecondFactorNeeded
             | AuthError::SecondFactorWrong
-            | AuthError::NotSignedIn
-            // The account was deleted after its token was issued.
-            | AuthError::Shopper(ShopperError::NoSuchShopper) => (StatusCode::UNAUTHORIZED, None),
+            | AuthError::NotSignedIn => (StatusCode::UNAUTHORIZED, None),
             AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => (StatusCode::FORBIDDEN, None),
             AuthError::EmailTaken
             | AuthError::Account(
@@ -264,22 +260,12 @@ impl From<AuthError> for ApiError {
                 | AccountError::OrdersUnderWay
                 | AccountError::PaymentUnderWay
                 | AccountError::HasBalance,
-            )
-            | AuthError::Shopper(ShopperError::KeyReused) => (StatusCode::CONFLICT, None),
-            AuthError::Account(AccountError::NotFound) | AuthError::Shopper(ShopperError::NoSuchGame) => {
-                (StatusCode::NOT_FOUND, None)
-            }
+            ) => (StatusCode::CONFLICT, None),
+            AuthError::Account(AccountError::NotFound) => (StatusCode::NOT_FOUND, None),
             AuthError::WrongPassword
             | AuthError::LinkNotValid
             | AuthError::WrongCode { .. }
-            | AuthError::CodeNotValid
-            | AuthError::Shopper(
-                ShopperError::OutOfStock
-                | ShopperError::InStock
-                | ShopperError::NotPositive
-                | ShopperError::TooManyCopies { .. }
-                | ShopperError::TooManyGames { .. },
-            ) => (StatusCode::BAD_REQUEST, None),
+            | AuthError::CodeNotValid => (StatusCode::BAD_REQUEST, None),
         };
         Self::Refused {
             status,
@@ -287,6 +273,25 @@ impl From<AuthError> for ApiError {
             message: message.into(),
             retry_after,
         }
+    }
+}
+
+impl From<ShopperError> for ApiError {
+    fn from(error: ShopperError) -> Self {
+        let code = shopper_code(&error);
+        let status = match error {
+            ShopperError::Store(error) => return error.into(),
+            // The account was deleted after its token was issued.
+            ShopperError::NoSuchShopper => StatusCode::UNAUTHORIZED,
+            ShopperError::KeyReused => StatusCode::CONFLICT,
+            ShopperError::NoSuchGame => StatusCode::NOT_FOUND,
+            ShopperError::OutOfStock
+            | ShopperError::InStock
+            | ShopperError::NotPositive
+            | ShopperError::TooManyCopies { .. }
+            | ShopperError::TooManyGames { .. } => StatusCode::BAD_REQUEST,
+        };
+        Self::refused(status, code, &error)
     }
 }
 
@@ -306,6 +311,7 @@ impl From<ReadError> for ApiError {
         match error {
             ReadError::Unavailable => Self::Unavailable,
             ReadError::Load(source) => Self::Bug(Some(source)),
+            ReadError::Unreadable(source) => Self::Bug(Some(source)),
         }
     }
 }

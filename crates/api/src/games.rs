@@ -1,34 +1,27 @@
 //! `GET /api/games...`: the public catalogue.
 //!
-//! Every handler parses its parameters, names the cached response, and loads it from the store on a miss. The cache
-//! holds the whole body, so a hit is served without parsing it.
-
-use std::sync::Arc;
+//! Every handler parses its parameters and asks the read model for one answer. The cache holds the whole body, so a hit
+//! is served without parsing it.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use lockstep_cache::{Entry, Payload};
-use lockstep_domain::cache_key::game_tag;
+use lockstep_domain::cached::CachedValue;
 use lockstep_domain::catalogue::{
     Answer, CatalogQuery, Collection, FilterOptions, Game, NameSlug, Page, PricePreset, Sort, Suggestion,
-    autocomplete_key, search_key,
 };
-use lockstep_domain::{CacheKey, GameId, Money};
-use lockstep_store::{Result as StoreResult, StoreError, Tx, games};
-use rand::seq::IndexedRandom as _;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use lockstep_domain::slug::is_slug;
+use lockstep_domain::{GameId, Money};
+use lockstep_request::has_version;
+use lockstep_shop::Cached;
 
+use crate::Api;
 use crate::answer::Answered;
 use crate::body::uuid_in;
 use crate::error::ApiError;
 use crate::params::{Ask, checked_text};
-use crate::{Api, ApiState};
 
 /// Highest page number.
 const MAX_PAGE: u32 = 1_000_000;
@@ -36,10 +29,6 @@ const MAX_PAGE: u32 = 1_000_000;
 const MAX_PAGE_SIZE: u32 = 100;
 /// Maximum number of games of `similar` and `random`.
 const MAX_COUNT: u32 = 50;
-/// Maximum number of games of a plain search.
-const MAX_SEARCH: u32 = 50;
-/// Number of games from which random games are drawn, until the catalogue changes.
-const RANDOM_POOL: u32 = 150;
 
 /// Returns a page of the catalogue.
 ///
@@ -63,11 +52,7 @@ const RANDOM_POOL: u32 = 150;
 ), responses((status = 200, body = Answer<Page<Game>>), (status = 400, description = "Invalid parameter; the message names it")))]
 pub(crate) async fn list(State(api): Api, ask: Ask) -> Answered {
     let query = catalog_query(&ask)?;
-    let key = query.cache_key();
-    answer(&api, &ask, key, move |tx| {
-        Box::pin(async move { games::page(tx, &query).await })
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().page(query).await?, &ask))
 }
 
 fn catalog_query(ask: &Ask) -> Result<CatalogQuery, ApiError> {
@@ -106,11 +91,7 @@ fn catalog_query(ask: &Ask) -> Result<CatalogQuery, ApiError> {
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`q` is missing or invalid")))]
 pub(crate) async fn search(State(api): Api, ask: Ask) -> Answered {
     let text = ask.text("q")?.ok_or_else(|| ApiError::invalid("q", "is required"))?;
-    let key = search_key(&text);
-    answer(&api, &ask, key, move |tx| {
-        Box::pin(async move { games::search(tx, &text, MAX_SEARCH).await })
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().search(text).await?, &ask))
 }
 
 /// Suggests games for a partly typed text.
@@ -124,11 +105,7 @@ pub(crate) async fn autocomplete(State(api): Api, ask: Ask) -> Answered {
     if text.chars().nth(1).is_none() {
         return Err(ApiError::invalid("q", "must have at least 2 characters"));
     }
-    let key = autocomplete_key(&text, limit);
-    answer(&api, &ask, key, move |tx| {
-        Box::pin(async move { games::suggest(tx, &text, limit).await })
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().suggest(text, limit).await?, &ask))
 }
 
 /// Returns the best-selling games, optionally of one genre.
@@ -139,10 +116,7 @@ pub(crate) async fn autocomplete(State(api): Api, ask: Ask) -> Answered {
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`genre` is invalid")))]
 pub(crate) async fn best_sellers(State(api): Api, ask: Ask) -> Answered {
     let genre = ask.text("genre")?.map(|genre| genre.to_lowercase());
-    answer(&api, &ask, CacheKey::HomeBestSellers(genre.clone()), move |tx| {
-        Box::pin(async move { games::best_sellers(tx, genre.as_deref()).await })
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().best_sellers(genre).await?, &ask))
 }
 
 /// Returns the latest additions to the catalogue.
@@ -151,10 +125,7 @@ pub(crate) async fn best_sellers(State(api): Api, ask: Ask) -> Answered {
 #[utoipa::path(get, path = "/api/games/new-in-catalog", tag = "games", operation_id = "listNewInCatalog",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn new_in_catalog(State(api): Api, ask: Ask) -> Answered {
-    answer(&api, &ask, CacheKey::HomeNewInCatalog, |tx| {
-        Box::pin(games::new_in_catalog(tx))
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().new_in_catalog().await?, &ask))
 }
 
 /// Returns announced games, earliest release first.
@@ -163,7 +134,7 @@ pub(crate) async fn new_in_catalog(State(api): Api, ask: Ask) -> Answered {
 #[utoipa::path(get, path = "/api/games/preorders", tag = "games", operation_id = "listPreorders",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn preorders(State(api): Api, ask: Ask) -> Answered {
-    answer(&api, &ask, CacheKey::HomePreorders, |tx| Box::pin(games::preorders(tx))).await
+    Ok(serve(&api.shop.catalogue().preorders().await?, &ask))
 }
 
 /// Returns recently released games.
@@ -172,10 +143,7 @@ pub(crate) async fn preorders(State(api): Api, ask: Ask) -> Answered {
 #[utoipa::path(get, path = "/api/games/new", tag = "games", operation_id = "listNewReleases",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn new(State(api): Api, ask: Ask) -> Answered {
-    answer(&api, &ask, CacheKey::HomeNewGames, |tx| {
-        Box::pin(games::new_releases(tx))
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().new_releases().await?, &ask))
 }
 
 /// Returns the most popular games of a genre.
@@ -186,10 +154,7 @@ pub(crate) async fn new(State(api): Api, ask: Ask) -> Answered {
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`genre` is invalid")))]
 pub(crate) async fn by_genre(State(api): Api, Path(genre): Path<String>, ask: Ask) -> Answered {
     let genre = checked_text("genre", &genre)?.to_lowercase();
-    answer(&api, &ask, CacheKey::HomeGenre(genre.clone()), move |tx| {
-        Box::pin(async move { games::by_genre(tx, &genre).await })
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().by_genre(genre).await?, &ask))
 }
 
 /// Returns random games, a new selection on each request.
@@ -198,19 +163,7 @@ pub(crate) async fn by_genre(State(api): Api, Path(genre): Path<String>, ask: As
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`count` is invalid")))]
 pub(crate) async fn random(State(api): Api, ask: Ask) -> Answered {
     let count = ask.number("count", 10, 1, MAX_COUNT)?;
-    let pool = api
-        .cache
-        .read(CacheKey::HomeRandomPool, |store| async move {
-            let pool = store.read(|tx| Box::pin(games::random_pool(tx, RANDOM_POOL))).await?;
-            let payload = payload(&pool.value)?.not_repeatable();
-            Ok(pool.map(|_| payload))
-        })
-        .await?;
-    let body = draw(&pool.body, count).map_err(|error| {
-        ApiError::Bug(Some(Arc::new(StoreError::Schema(format!(
-            "the pool of random games cannot be read: {error}"
-        )))))
-    })?;
+    let body = api.shop.catalogue().random(count).await?;
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, JSON);
@@ -218,44 +171,25 @@ pub(crate) async fn random(State(api): Api, ask: Ask) -> Answered {
     Ok(response)
 }
 
-/// Draws `count` games from the pool without parsing them.
-fn draw(pool: &[u8], count: u32) -> serde_json::Result<Bytes> {
-    #[derive(Deserialize)]
-    struct Pool<'b> {
-        #[serde(borrow)]
-        data: Vec<&'b RawValue>,
-    }
-    let pool: Pool<'_> = serde_json::from_slice(pool)?;
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let picked: Vec<&RawValue> = pool.data.choose_multiple(&mut rand::rng(), count).copied().collect();
-    Ok(serde_json::to_vec(&Answer::new(picked))?.into())
-}
-
 /// Returns the genres of the catalogue, sorted by name.
 #[utoipa::path(get, path = "/api/games/genres", tag = "games", operation_id = "listGenres",
     responses((status = 200, body = Answer<Vec<NameSlug>>)))]
 pub(crate) async fn genres(State(api): Api, ask: Ask) -> Answered {
-    answer(&api, &ask, CacheKey::CatalogGenres, |tx| Box::pin(games::genres(tx))).await
+    Ok(serve(&api.shop.catalogue().genres().await?, &ask))
 }
 
 /// Returns the platforms of the catalogue, sorted by name.
 #[utoipa::path(get, path = "/api/games/platforms", tag = "games", operation_id = "listPlatforms",
     responses((status = 200, body = Answer<Vec<NameSlug>>)))]
 pub(crate) async fn platforms(State(api): Api, ask: Ask) -> Answered {
-    answer(&api, &ask, CacheKey::CatalogPlatforms, |tx| {
-        Box::pin(games::platforms(tx))
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().platforms().await?, &ask))
 }
 
 /// Returns the values by which the catalogue can be filtered.
 #[utoipa::path(get, path = "/api/games/filter-options", tag = "games", operation_id = "getFilterOptions",
     responses((status = 200, body = Answer<FilterOptions>)))]
 pub(crate) async fn filter_options(State(api): Api, ask: Ask) -> Answered {
-    answer(&api, &ask, CacheKey::CatalogFilterOptions, |tx| {
-        Box::pin(games::filter_options(tx))
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().filter_options().await?, &ask))
 }
 
 /// Returns collections of games by genre and by publisher.
@@ -264,10 +198,7 @@ pub(crate) async fn filter_options(State(api): Api, ask: Ask) -> Answered {
 #[utoipa::path(get, path = "/api/games/collections", tag = "games", operation_id = "listCollections",
     responses((status = 200, body = Answer<Vec<Collection>>)))]
 pub(crate) async fn collections(State(api): Api, ask: Ask) -> Answered {
-    answer(&api, &ask, CacheKey::HomeCollections, |tx| {
-        Box::pin(games::collections(tx))
-    })
-    .await
+    Ok(serve(&api.shop.catalogue().collections().await?, &ask))
 }
 
 /// Returns a game by its slug.
@@ -279,17 +210,11 @@ pub(crate) async fn collections(State(api): Api, ask: Ask) -> Answered {
 pub(crate) async fn by_slug(State(api): Api, Path(slug): Path<String>, ask: Ask) -> Answered {
     let slug = checked_text("slug", &slug)?.to_owned();
     // A text that cannot be a slug matches no game; skip the query.
-    if !slug
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    {
+    if !is_slug(&slug) {
         return Err(ApiError::NotFound("Game"));
     }
-    let key = CacheKey::GameBySlug(slug.clone());
-    one_game(&api, &ask, key, move |tx| {
-        Box::pin(async move { games::by_slug(tx, &slug).await })
-    })
-    .await
+    let game = api.shop.catalogue().game_by_slug(slug).await?;
+    Ok(serve(&game.ok_or(ApiError::NotFound("Game"))?, &ask))
 }
 
 /// Returns a game by its ID.
@@ -298,7 +223,8 @@ pub(crate) async fn by_slug(State(api): Api, Path(slug): Path<String>, ask: Ask)
     responses((status = 200, body = Answer<Game>), (status = 400, description = "`id` is not a UUID"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn by_id(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
     let id = GameId(uuid_in("id", &id)?);
-    one_game(&api, &ask, CacheKey::Game(id), move |tx| Box::pin(games::by_id(tx, id))).await
+    let game = api.shop.catalogue().game(id).await?;
+    Ok(serve(&game.ok_or(ApiError::NotFound("Game"))?, &ask))
 }
 
 /// Returns games similar to a game.
@@ -311,58 +237,7 @@ pub(crate) async fn by_id(State(api): Api, Path(id): Path<String>, ask: Ask) -> 
 pub(crate) async fn similar(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
     let id = GameId(uuid_in("id", &id)?);
     let count = ask.number("count", 10, 1, MAX_COUNT)?;
-    answer(&api, &ask, CacheKey::SimilarGames(id, count), move |tx| {
-        Box::pin(games::similar(tx, id, count))
-    })
-    .await
-}
-
-/// Serves the result of `read`, from the cache if present.
-async fn answer<T: Serialize + Send + 'static>(
-    api: &ApiState,
-    ask: &Ask,
-    key: CacheKey,
-    read: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, StoreResult<T>> + Send + 'static,
-) -> Answered {
-    let entry = api
-        .cache
-        .read(key, |store| async move {
-            let found = store.read(read).await?;
-            let payload = payload(&found.value)?;
-            Ok(found.map(|_| payload))
-        })
-        .await?;
-    Ok(serve(&entry, ask))
-}
-
-/// Serves one game; caches its absence as well.
-async fn one_game(
-    api: &ApiState,
-    ask: &Ask,
-    key: CacheKey,
-    read: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, StoreResult<Option<Game>>> + Send + 'static,
-) -> Answered {
-    let entry = api
-        .cache
-        .read(key, |store| async move {
-            let found = store.read(read).await?;
-            let payload = match &found.value {
-                // Found by its ID, its slug or a former slug.
-                Some(game) => payload(game)?.with_tags(vec![game_tag(game.id)]),
-                None => Payload::missing(),
-            };
-            Ok(found.map(|_| payload))
-        })
-        .await?;
-    if entry.found {
-        Ok(serve(&entry, ask))
-    } else {
-        Err(ApiError::NotFound("Game"))
-    }
-}
-
-fn payload(data: &impl Serialize) -> StoreResult<Payload> {
-    Payload::json(&Answer::new(data)).map_err(|error| StoreError::Schema(format!("has no JSON form: {error}")))
+    Ok(serve(&api.shop.catalogue().similar(id, count).await?, &ask))
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -371,16 +246,19 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// it.
 ///
 /// The ETag is derived from the content and is the same for both encodings.
-fn serve(entry: &Entry, ask: &Ask) -> Response {
-    let unchanged = ask.if_none_match.as_ref().is_some_and(|held| has(held, &entry.etag));
+fn serve<T: CachedValue>(cached: &Cached<T>, ask: &Ask) -> Response {
+    let unchanged = ask
+        .if_none_match
+        .as_ref()
+        .is_some_and(|held| has_version(held, cached.etag()));
     let mut response = if unchanged {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let packed = if ask.gzip { entry.gzip() } else { None };
+        let packed = if ask.gzip { cached.gzip() } else { None };
         let is_packed = packed.is_some();
-        let mut response = Response::new(Body::from(packed.unwrap_or_else(|| entry.body.clone())));
+        let mut response = Response::new(Body::from(packed.unwrap_or_else(|| cached.body().clone())));
         let headers = response.headers_mut();
         headers.reserve(16);
         headers.insert(header::CONTENT_TYPE, JSON);
@@ -390,7 +268,7 @@ fn serve(entry: &Entry, ask: &Ask) -> Response {
         response
     };
     let headers = response.headers_mut();
-    if let Ok(etag) = HeaderValue::from_maybe_shared(entry.etag.clone()) {
+    if let Ok(etag) = HeaderValue::from_maybe_shared(cached.etag().clone()) {
         headers.insert(header::ETAG, etag);
     }
     // Any cache may store it but must revalidate it: prices change at any time.
@@ -400,15 +278,4 @@ fn serve(entry: &Entry, ask: &Ask) -> Response {
     );
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     response
-}
-
-/// Whether an `If-None-Match` contains the ETag, weak or strong.
-fn has(held: &HeaderValue, etag: &[u8]) -> bool {
-    fn opaque(etag: &[u8]) -> &[u8] {
-        etag.strip_prefix(b"W/").unwrap_or(etag)
-    }
-    held.as_bytes()
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|one| one == b"*" || opaque(one) == opaque(etag))
 }

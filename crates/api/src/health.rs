@@ -5,7 +5,6 @@
 //! existing monitors poll: does every configured part work?
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,20 +12,12 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use lockstep_cache::{RedisState, RedisWrites};
 use lockstep_domain::catalogue::iso_millis;
-use lockstep_store::fulfilment::stops;
-use lockstep_store::{StoreError, games, mail, top_ups};
+use lockstep_shop::{RedisState, RedisWrites};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{ApiState, SupplierState};
-
-/// Timeout of the PostgreSQL check.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Timeout of the checks that do not affect readiness.
-const PATIENCE_FOR_NEWS: Duration = Duration::from_millis(500);
 
 /// Health of the service.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,8 +47,12 @@ pub(crate) struct Checks {
 #[utoipa::path(get, path = "/api/health", tag = "service", operation_id = "getHealth",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
-    let database = if database_answers(&api).await { "ok" } else { "error" };
-    let cache = api.cache.status();
+    let database = if api.shop.health().database_accepts_writes().await {
+        "ok"
+    } else {
+        "error"
+    };
+    let cache = api.shop.cache().status();
     let redis = match (cache.redis, cache.redis_writes) {
         (RedisState::Off, _) => "disconnected",
         (RedisState::Down { .. }, _) | (_, RedisWrites::Refused { .. }) => "error",
@@ -181,15 +176,13 @@ pub(crate) struct Payments {
 #[utoipa::path(get, path = "/readyz", tag = "service", operation_id = "getReadiness",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
-    let ready = database_answers(&api).await;
+    let ready = api.shop.health().database_accepts_writes().await;
     let catalogue_checked_at = if ready {
-        let asked = api.store.read(|tx| Box::pin(games::last_synced(tx)));
-        let result = tokio::time::timeout(PATIENCE_FOR_NEWS, asked).await;
-        result.ok().and_then(Result::ok).and_then(|checked| checked.value)
+        api.shop.health().catalogue_checked_at().await
     } else {
         None
     };
-    let cache = api.cache.status();
+    let cache = api.shop.cache().status();
     let (redis, redis_since) = match (cache.redis, cache.redis_writes) {
         (RedisState::Off, _) => ("off", None),
         (RedisState::Down { since }, _) => ("down", Some(since)),
@@ -231,36 +224,27 @@ pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
 }
 
 async fn mail(api: &ApiState, ready: bool) -> Mail {
-    let asked = async {
-        let (waiting, given_up) = mail::counts(&api.store).await?;
-        Ok::<_, StoreError>((waiting, given_up, mail::oldest(&api.store).await?))
-    };
-    let counts = if ready {
-        tokio::time::timeout(PATIENCE_FOR_NEWS, asked)
-            .await
-            .ok()
-            .and_then(Result::ok)
+    let queue = if ready {
+        api.shop.health().mail_queue().await
     } else {
         None
     };
-    let (waiting, given_up, since) = counts.unwrap_or_default();
-    let is_late = since.is_some_and(|since| Utc::now() - since > mail::LATE);
     Mail {
-        state: match (counts.is_some(), is_late) {
-            (false, _) => "unknown",
-            (true, true) => "late",
-            (true, false) => "ok",
+        state: match queue {
+            None => "unknown",
+            Some(queue) if queue.is_late => "late",
+            Some(_) => "ok",
         },
         required: false,
-        waiting,
-        given_up,
-        since,
+        waiting: queue.map_or(0, |queue| queue.waiting),
+        given_up: queue.map_or(0, |queue| queue.given_up),
+        since: queue.and_then(|queue| queue.since),
     }
 }
 
 async fn buying(api: &ApiState, ready: bool) -> Buying {
-    let asked = if ready {
-        tokio::time::timeout(PATIENCE, stops::all(&api.store)).await.ok()
+    let stops = if ready {
+        api.shop.health().purchasing_stops().await
     } else {
         None
     };
@@ -270,8 +254,8 @@ async fn buying(api: &ApiState, ready: bool) -> Buying {
         reason: Some(reason),
         since,
     };
-    match asked {
-        Some(Ok(stops)) => match stops.first() {
+    match stops {
+        Some(stops) => match stops.first() {
             None => Buying {
                 state: "ok",
                 required: false,
@@ -283,26 +267,25 @@ async fn buying(api: &ApiState, ready: bool) -> Buying {
                 stopped(reasons.join("; "), Some(oldest.since))
             }
         },
-        Some(Err(_)) | None => stopped("the database does not answer".to_owned(), None),
+        None => stopped("the database does not answer".to_owned(), None),
     }
 }
 
 async fn payments(api: &ApiState, ready: bool) -> Payments {
-    let asked = if ready {
-        let asked = tokio::time::timeout(PATIENCE_FOR_NEWS, top_ups::waiting_for_staff(&api.store));
-        asked.await.ok().and_then(Result::ok)
+    let in_review = if ready {
+        api.shop.health().top_ups_in_review().await
     } else {
         None
     };
     Payments {
-        state: if asked.is_some_and(|(waiting, _)| waiting > 0) {
+        state: if in_review.is_some_and(|top_ups| top_ups.waiting > 0) {
             "review"
         } else {
             "ok"
         },
         required: false,
-        waiting: asked.map(|(waiting, _)| waiting),
-        since: asked.and_then(|(_, since)| since),
+        waiting: in_review.map(|top_ups| top_ups.waiting),
+        since: in_review.and_then(|top_ups| top_ups.since),
     }
 }
 
@@ -323,11 +306,6 @@ pub(crate) fn prometheus(figures: String) -> Response {
         HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
     );
     response
-}
-
-/// Whether PostgreSQL responds and accepts writes.
-async fn database_answers(api: &ApiState) -> bool {
-    matches!(tokio::time::timeout(PATIENCE, api.store.ping()).await, Ok(Ok(())))
 }
 
 fn state_of(well: bool, body: &impl Serialize) -> Response {

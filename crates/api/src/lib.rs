@@ -1,10 +1,10 @@
 //! The JSON API: the public catalogue, accounts, carts, orders, money, the back office, health checks and the OpenAPI
 //! document.
 //!
-//! Public data flows `client → edge → handler → cache → store`; a user's own data flows `handler → shop`. A handler
-//! parses the request, asks for one response and serves its bytes; it never calls G2A. Everything that applies to every
-//! request (request ID, limits, headers, metrics, the access log) happens in the layer that the API shares with the pages
-//! (`lockstep_edge`); CORS and the error envelope are what `edge` adds to it.
+//! Data flows `client → edge → handler → shop`. A handler parses the request, asks for one response and serves its
+//! bytes; it never calls G2A. Everything that applies to every request (request ID, limits, headers, metrics, the access
+//! log) happens in the layer that the API shares with the pages (`lockstep_edge`); CORS and the error envelope are what
+//! `edge` adds to it.
 
 mod account;
 mod admin;
@@ -38,10 +38,9 @@ use axum::extract::State;
 use axum::middleware::map_response;
 use axum::routing::{MethodRouter, any, get, post};
 use chrono::{DateTime, Utc};
-use lockstep_cache::Cache;
+use lockstep_admin::BackOffice;
 use lockstep_domain::secret::Secret;
 use lockstep_shop::Shop;
-use lockstep_store::Store;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -52,13 +51,10 @@ pub use docs::openapi;
 /// The services and settings that the API's handlers use.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Serves cached public responses.
-    pub cache: Cache,
-    /// Runs the use cases of customers: accounts, carts, orders, money.
+    /// Answers about the catalogue, and the use cases of customers: accounts, carts, orders, money.
     pub shop: Shop,
-    /// The database. Handlers use it directly only for health checks, the back office, and webhook deliveries kept for
-    /// review.
-    pub store: Store,
+    /// The use cases of staff.
+    pub office: BackOffice,
     /// Operator settings.
     pub settings: Arc<Settings>,
     /// Renders the body of `/metrics` in the Prometheus text format.
@@ -99,6 +95,8 @@ pub struct Settings {
     pub trusted_proxies: usize,
     /// Secret that signs webhooks about G2A orders.
     pub webhook_secret: Secret,
+    /// Where the shop is for its users (`https://shop.example`), without a slash at its end.
+    pub public_url: String,
     /// Whether this router serves `/metrics`; otherwise only [`metrics_router`] does.
     pub serves_metrics: bool,
 }
@@ -113,6 +111,7 @@ impl Default for Settings {
             trusted_proxies: 0,
             // A random secret that no sender knows: every webhook is refused until the operator sets one.
             webhook_secret: Secret::new(hex::encode(rand::random::<[u8; 32]>())),
+            public_url: "http://127.0.0.1:8080".to_owned(),
             serves_metrics: true,
         }
     }

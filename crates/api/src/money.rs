@@ -1,18 +1,20 @@
 //! Balance, transactions, top-ups, and the webhook of the payment provider.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::routing::{MethodRouter, get, post};
 use chrono::Utc;
 use http::{HeaderMap, StatusCode};
+use lockstep_domain::Money;
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::TopUpId;
 use lockstep_domain::purchase::{Balance, TopUpView, TransactionView};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::answer::{self, Answered, Message};
-use crate::body::{Body, RawBody, uuid_in};
+use crate::body::{Body, RawBody, request_body, uuid_in};
 use crate::error::ApiError;
 use crate::orders::slice;
 use crate::params::Ask;
@@ -41,37 +43,71 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// A top-up of the balance.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct NewTopUp {
-    /// Amount in EUR, at most two decimals.
-    #[schema(exclusive_minimum = 0)]
-    amount: f64,
-    #[schema(inline, default = "EUR")]
-    currency: Option<Currency>,
-    #[schema(inline, default = "card")]
-    payment_method: Option<Method>,
+request_body! {
+    /// A top-up of the balance.
+    struct NewTopUp {
+        /// Amount in EUR, at most two decimals.
+        #[schema(value_type = f64, exclusive_minimum = 0)]
+        amount: Money = "amount",
+        #[schema(value_type = Option<Currency>, inline, default = "EUR")]
+        currency: Option<String> = "currency",
+        #[schema(value_type = Option<Method>, inline, default = "card")]
+        payment_method: Option<String> = "paymentMethod",
+    }
 }
 
 /// Currency of balances.
 #[derive(ToSchema)]
 #[schema(rename_all = "UPPERCASE")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
 enum Currency {
     Eur,
 }
 
+impl FromStr for Currency {
+    type Err = ApiError;
+
+    fn from_str(text: &str) -> Result<Self, ApiError> {
+        if text.eq_ignore_ascii_case("EUR") {
+            return Ok(Self::Eur);
+        }
+        Err(ApiError::refused(
+            StatusCode::BAD_REQUEST,
+            "currency_not_supported",
+            &"Balances are kept in EUR",
+        ))
+    }
+}
+
 /// Payment method.
-#[derive(ToSchema)]
+#[derive(Clone, Copy, ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
 enum Method {
     Card,
     Trustly,
     Klarna,
     Apple,
+}
+
+impl Method {
+    const ALL: [Self; 4] = [Self::Card, Self::Trustly, Self::Klarna, Self::Apple];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Card => "card",
+            Self::Trustly => "trustly",
+            Self::Klarna => "klarna",
+            Self::Apple => "apple",
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = ApiError;
+
+    fn from_str(text: &str) -> Result<Self, ApiError> {
+        let known = Self::ALL.into_iter().find(|method| method.name() == text);
+        known.ok_or_else(|| lockstep_shop::TopUpError::Method.into())
+    }
 }
 
 /// Returns the balance of the user.
@@ -101,21 +137,12 @@ pub(crate) async fn transactions(member: SignedInUser, ask: Ask) -> Answered {
     (status = 429, description = "More than 30 requests per minute; retry after `Retry-After` seconds"),
     (status = 503, description = "The payment provider does not respond or is not configured")))]
 pub(crate) async fn top_up(State(api): Api, member: SignedInUser, Key(key): Key, body: Body) -> Answered {
-    let mut form = body.form();
-    let amount = form.required_money("amount");
-    let currency = form.optional_text("currency").unwrap_or("EUR");
-    let method = form.optional_text("paymentMethod").unwrap_or("card");
-    form.finish(Ok(()))?;
-    if !currency.eq_ignore_ascii_case("EUR") {
-        return Err(ApiError::refused(
-            StatusCode::BAD_REQUEST,
-            "currency_not_supported",
-            &"Balances are kept in EUR",
-        ));
-    }
+    let sent: NewTopUp = body.valid()?;
+    let Currency::Eur = sent.currency.as_deref().map_or(Ok(Currency::Eur), str::parse)?;
+    let method = sent.payment_method.as_deref().map_or(Ok(Method::Card), str::parse)?;
     let view = api
         .shop
-        .begin_top_up(&member.caller, amount, method, key.as_ref())
+        .begin_top_up(&member.caller, sent.amount, method.name(), key.as_ref())
         .await?;
     answer::data(StatusCode::OK, &view)
 }

@@ -12,15 +12,15 @@ use axum::routing::{MethodRouter, get};
 use futures::Stream;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use lockstep_domain::GameId;
+use lockstep_domain::Money;
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::{KeyId, OrderId};
 use lockstep_domain::purchase::OrderView;
 use lockstep_shop::{OrderWatch, Seen, Slice};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::OpenApi;
 
 use crate::answer::{self, Answered};
-use crate::body::{Body, uuid_in};
+use crate::body::{Body, NewOrderItem, request_body, uuid_in};
 use crate::error::ApiError;
 use crate::params::Ask;
 use crate::visit::{Key, SignedInUser};
@@ -50,27 +50,16 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// An order to place.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct NewOrder {
-    /// Games to order. Repeated games are merged into one item with the sum of their quantities.
-    items: Vec<NewOrderItem>,
-    promo_code: Option<String>,
-    /// Total that the client showed to the user, in EUR. If the price has risen since, nothing is ordered (409).
-    expected_total: Option<f64>,
-}
-
-/// A game and its quantity.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct NewOrderItem {
-    game_id: GameId,
-    /// Number of units, at least 1.
-    #[schema(minimum = 1, maximum = 10_000)]
-    quantity: u32,
+request_body! {
+    /// An order to place.
+    struct NewOrder {
+        /// Games to order. Repeated games are merged into one item with the sum of their quantities.
+        items: Vec<NewOrderItem> = "items",
+        promo_code: Option<String> = "promoCode",
+        /// Total that the client showed to the user, in EUR. If the price has risen since, nothing is ordered (409).
+        #[schema(value_type = Option<f64>)]
+        expected_total: Option<Money> = "expectedTotal",
+    }
 }
 
 /// Places an order at current prices and pays it from the balance.
@@ -84,12 +73,11 @@ struct NewOrderItem {
     (status = 409, description = "`price_risen`, with the new price in `details.total`; or `idempotency_key_reused`"),
     (status = 429, description = "More than 30 requests per minute; retry after `Retry-After` seconds")))]
 pub(crate) async fn place(State(api): Api, member: SignedInUser, Key(key): Key, body: Body) -> Answered {
-    let mut form = body.form();
-    let games = form.games("items");
-    let promo = form.optional_text("promoCode");
-    let expected = form.money("expectedTotal");
-    form.finish(Ok(()))?;
-    let checkout = api.shop.checkout(games, promo, expected)?;
+    let sent: NewOrder = body.valid()?;
+    let games = sent.items.iter().map(|item| (item.game_id, item.quantity));
+    let checkout = api
+        .shop
+        .checkout(games, sent.promo_code.as_deref(), sent.expected_total)?;
     let order = api
         .shop
         .place_order(&member.caller, &member.device, &checkout, key.as_ref())

@@ -3,11 +3,9 @@
 
 use http::StatusCode;
 use lockstep_domain::checkout::CheckoutFault;
-use lockstep_shop::{TopUpError, WebhookError};
-use lockstep_store::fulfilment::NotRefundable;
-use lockstep_store::ledger::AdjustError;
-use lockstep_store::orders::{GoodwillError, PlaceError};
-use lockstep_store::top_ups::{BeginError, OutsideError};
+use lockstep_shop::{
+    AdjustError, BeginError, GoodwillError, NotRefundable, OutsideError, PlaceError, TopUpError, WebhookError,
+};
 
 use crate::error::ApiError;
 
@@ -58,7 +56,7 @@ impl From<TopUpError> for ApiError {
                 return Self::refused(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "payment_provider_unavailable",
-                    &"The payment provider does not take payments at the moment, please try again",
+                    &"Payments are not available at the moment. Try again in a few minutes.",
                 );
             }
         };
@@ -104,7 +102,7 @@ impl From<NotRefundable> for ApiError {
             NotRefundable::Bought => Self::refused(
                 StatusCode::BAD_REQUEST,
                 "not_cancellable",
-                &"This order is delivered; refund it instead",
+                &"This order is already delivered. Refund it instead.",
             ),
             NotRefundable::Refunded => Self::refused(
                 StatusCode::BAD_REQUEST,

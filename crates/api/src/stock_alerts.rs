@@ -44,7 +44,10 @@ pub(crate) async fn list(member: SignedInUser) -> Answered {
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn add(State(api): Api, Path(game): Path<String>, member: SignedInUser) -> Answered {
     api.shop.wait_for(&member.caller, game_id(&game)?).await?;
-    answer::message(StatusCode::CREATED, "You will be told when it is back")
+    answer::message(
+        StatusCode::CREATED,
+        "We will e-mail you when this game is back in stock",
+    )
 }
 
 /// Removes a stock alert of the user.
@@ -56,5 +59,5 @@ pub(crate) async fn add(State(api): Api, Path(game): Path<String>, member: Signe
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, member: SignedInUser) -> Answered {
     api.shop.wait_no_longer(&member.caller, game_id(&game)?).await?;
-    answer::message(StatusCode::OK, "You will not be told")
+    answer::message(StatusCode::OK, "The stock alert is removed")
 }

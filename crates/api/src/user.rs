@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::answer::{self, Answered, Message, MessageWith};
-use crate::body::Body;
+use crate::body::{Body, request_body};
 use crate::cart::game_id;
 use crate::params::Ask;
 use crate::visit::{ClientPrincipal, SignedInUser};
@@ -44,25 +44,23 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// A change; what is left out stays.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct NewNames {
-    nickname: Option<String>,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    /// Address of a picture, https. One that was uploaded on the profile page has an address of this shop.
-    avatar: Option<String>,
+request_body! {
+    /// A change; what is left out stays.
+    struct NewNames {
+        nickname: Option<String> = "nickname" => changed_text(),
+        first_name: Option<String> = "firstName" => changed_text(),
+        last_name: Option<String> = "lastName" => changed_text(),
+        /// Address of a picture, https. One that was uploaded on the profile page has an address of this shop.
+        avatar: Option<String> = "avatar" => changed_text(),
+    }
 }
 
-/// Both passwords.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Passwords {
-    current_password: String,
-    new_password: String,
+request_body! {
+    /// Both passwords.
+    struct Passwords {
+        current_password: String = "currentPassword",
+        new_password: String = "newPassword",
+    }
 }
 
 /// A wishlist item in both forms that clients use: with the game nested, and with the game's fields at the top level.
@@ -77,8 +75,9 @@ struct FlatWish {
 /// Returns the profile of the signed-in user.
 #[utoipa::path(get, path = "/api/user/profile", tag = "user", operation_id = "getProfile", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn profile(member: SignedInUser) -> Answered {
-    answer::data(StatusCode::OK, &member.context.profile().await?.at(Utc::now()))
+pub(crate) async fn profile(State(api): Api, member: SignedInUser) -> Answered {
+    let facts = member.context.profile().await?;
+    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
 }
 
 /// Changes the given names and picture.
@@ -88,13 +87,18 @@ pub(crate) async fn profile(member: SignedInUser) -> Answered {
     (status = 200, body = Answer<Profile>), (status = 400, description = "Invalid fields, listed in `errors`"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn change_profile(State(api): Api, member: SignedInUser, body: Body) -> Answered {
-    let mut form = body.form();
-    let nickname = form.changed_text("nickname");
-    let (first, last) = (form.changed_text("firstName"), form.changed_text("lastName"));
-    let avatar = form.changed_text("avatar");
-    let change = form.finish(ProfileChange::check(nickname, first, last, avatar))?;
+    let (sent, form) = body.read::<NewNames>();
+    let known = member.context.profile().await?;
+    // The address as it was served: a picture of this shop is not always at an https address.
+    let avatar = sent.avatar.as_deref().filter(|sent| !known.has_avatar(sent));
+    let change = form.finish(ProfileChange::check(
+        sent.nickname.as_deref(),
+        sent.first_name.as_deref(),
+        sent.last_name.as_deref(),
+        avatar,
+    ))?;
     let facts = api.shop.change_profile(&member.caller, &change).await?;
-    answer::data(StatusCode::OK, &facts.at(Utc::now()))
+    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
 }
 
 /// Sets a new password.
@@ -104,17 +108,15 @@ pub(crate) async fn change_profile(State(api): Api, member: SignedInUser, body: 
     (status = 200, body = Message), (status = 400, description = "The current password is wrong, or the new one is invalid"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn change_password(State(api): Api, member: SignedInUser, body: Body) -> Answered {
-    let mut form = body.form();
-    let current = Secret::new(form.text("currentPassword"));
-    let new = form.text("newPassword");
-    form.finish(Ok(()))?;
+    let sent: Passwords = body.valid()?;
+    let current = Secret::new(sent.current_password);
     api.shop
         .auth()
-        .change_password(&member.caller, &current, new, &member.device)
+        .change_password(&member.caller, &current, &sent.new_password, &member.device)
         .await?;
     answer::message(
         StatusCode::OK,
-        "Your password is changed; your other devices are logged out",
+        "Your password has been changed and your other devices are logged out",
     )
 }
 
@@ -171,7 +173,7 @@ pub(crate) async fn add_wish(State(api): Api, Path(game): Path<String>, visit: C
 pub(crate) async fn remove_wish(State(api): Api, Path(game): Path<String>, member: SignedInUser) -> Answered {
     let game = game_id(&game)?;
     api.shop.remove_from_wishlist(member.caller.principal(), game).await?;
-    answer::message(StatusCode::OK, "Taken off the wishlist")
+    answer::message(StatusCode::OK, "Removed from the wishlist")
 }
 
 /// Moves the guest's wishlist to the user (alias of `/api/wishlist/migrate`).

@@ -3,10 +3,9 @@
 //! The cookie is `sessionId` of the HTTP contract (`docs/http-api.md`); it counts only if the database has such a
 //! guest. `X-Forwarded-For` is trusted only as far as our own proxies wrote it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 use http::request::Parts;
@@ -33,7 +32,7 @@ impl FromRequestParts<Arc<ApiState>> for From {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
         Ok(Self {
-            device: device(parts, &api.settings),
+            device: client_info(parts, &api.settings),
             cookie: cookies::guest(&parts.headers),
         })
     }
@@ -56,7 +55,7 @@ impl FromRequestParts<Arc<ApiState>> for ClientPrincipal {
         let context = api.shop.arrive(bearer(&parts.headers), cookie).await?;
         Ok(Self {
             context: context.with_newcomer(newcomer),
-            device: device(parts, &api.settings),
+            device: client_info(parts, &api.settings),
         })
     }
 }
@@ -118,20 +117,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn device(parts: &Parts, settings: &Settings) -> ClientInfo {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    lockstep_auth::device(
-        &parts.headers,
-        peer.map(|ConnectInfo(peer)| peer.ip()),
-        settings.trusted_proxies,
-    )
-    .reading(
-        parts
-            .headers
-            .get(header::ACCEPT_LANGUAGE)
-            .and_then(|accepted| accepted.to_str().ok())
-            .and_then(Language::accepted),
-    )
+fn client_info(parts: &Parts, settings: &Settings) -> ClientInfo {
+    let accepted = parts.headers.get(header::ACCEPT_LANGUAGE);
+    let language = accepted.and_then(|accepted| Language::accepted(accepted.to_str().ok()?));
+    lockstep_request::client_info(parts, settings.trusted_proxies, language)
 }
 
 #[cfg(test)]

@@ -20,9 +20,7 @@ use hmac::{Hmac, Mac as _};
 use http::HeaderMap;
 use lockstep_domain::json::mended;
 use lockstep_domain::secret::Secret;
-use lockstep_store::deliveries::{self, Reason, Source, Unused};
-use lockstep_store::failpoint;
-use lockstep_store::fulfilment::events::{self, Event, Taken};
+use lockstep_shop::supplier_events::{Event, Reason, Source, Taken, Unused};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -87,19 +85,19 @@ pub(crate) async fn g2a(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Received>, ApiError> {
     let body = body.map_err(|_| ApiError::TooLarge)?;
-    metrics::counter!("webhook_events_total").increment(1);
+    metrics::counter!("lockstep_webhook_events_total").increment(1);
     let read = read(
         &body,
         &headers,
         &api.settings.webhook_secret,
         Utc::now().timestamp_millis(),
     );
-    let event = match read.inspect_err(|_| metrics::counter!("webhook_events_refused_total").increment(1))? {
+    let event = match read.inspect_err(|_| metrics::counter!("lockstep_webhook_events_refused_total").increment(1))? {
         Read::Event(event) if TYPES.contains(&event.kind.as_str()) => event,
         Read::Event(event) => {
             let unused = unused(Reason::KindNotHandled, Some(event.event_id), Some(event.kind));
-            deliveries::keep(&api.store, &unused, &body).await?;
-            return Ok(answer("Event type is not handled"));
+            api.shop.keep_delivery(&unused, &body).await?;
+            return Ok(answer("This event type is not handled"));
         }
         Read::Unusable(unused) => {
             tracing::warn!(
@@ -107,24 +105,15 @@ pub(crate) async fn g2a(
                 "a signed event could not be used: {}; see `lockstep events`",
                 unused.detail.as_deref().unwrap_or_default()
             );
-            metrics::counter!("webhook_events_unusable_total").increment(1);
-            deliveries::keep(&api.store, &unused, &body).await?;
-            return Ok(answer("Event kept; it could not be used"));
+            metrics::counter!("lockstep_webhook_events_unusable_total").increment(1);
+            api.shop.keep_delivery(&unused, &body).await?;
+            return Ok(answer("Event stored without an effect; `lockstep events` shows it"));
         }
     };
-    failpoint!("webhook.before");
-    let taken = api
-        .store
-        .tx("webhook.take", move |tx| {
-            let event = event.clone();
-            Box::pin(async move { events::take(tx, &event).await })
-        })
-        .await?;
-    failpoint!("webhook.after");
-    Ok(answer(match taken {
+    Ok(answer(match api.shop.take_supplier_event(event).await? {
         Taken::Applied(_) => "Webhook processed",
         Taken::Repeated => "Event already processed",
-        Taken::Kept => "Event kept until its order is known",
+        Taken::Kept => "Event stored until its order is known",
     }))
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::answer::{self, Answered, Message, MessageWith};
-use crate::body::Body;
+use crate::body::{Body, request_body};
 use crate::cart::game_id;
 use crate::visit::{ClientPrincipal, SignedInUser};
 use crate::{Api, ApiState};
@@ -33,12 +33,11 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// A game to add to the wishlist.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `Body` reads")]
-struct Wish {
-    game_id: GameId,
+request_body! {
+    /// A game to add to the wishlist.
+    struct Wish {
+        game_id: GameId = "gameId",
+    }
 }
 
 /// Whether a game is on the wishlist.
@@ -66,10 +65,8 @@ pub(crate) async fn show(State(api): Api, visit: ClientPrincipal) -> Answered {
     (status = 201, body = Message), (status = 400, description = "`gameId` is invalid, or the wishlist is full"),
     (status = 404, description = "There is no such game"), (status = 429, description = "Too many new guests from this IP address")))]
 pub(crate) async fn add(State(api): Api, visit: ClientPrincipal, body: Body) -> Answered {
-    let mut form = body.form();
-    let game = form.game("gameId");
-    let game = form.finish(game.ok_or_else(Vec::new))?;
-    put(&api, &visit, game).await
+    let sent: Wish = body.valid()?;
+    put(&api, &visit, sent.game_id).await
 }
 
 /// Adds `game` to the principal's wishlist and builds the response.
@@ -89,7 +86,7 @@ pub(crate) async fn put(api: &ApiState, visit: &ClientPrincipal, game: GameId) -
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal) -> Answered {
     let game = game_id(&game)?;
     api.shop.remove_from_wishlist(visit.context.principal(), game).await?;
-    let answer = answer::message(StatusCode::OK, "Taken off the wishlist")?;
+    let answer = answer::message(StatusCode::OK, "Removed from the wishlist")?;
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
@@ -116,5 +113,5 @@ pub(crate) async fn migrate(State(api): Api, member: SignedInUser) -> Answered {
 /// Moves the guest's wishlist to the caller and builds the response.
 pub(crate) async fn moved(api: &ApiState, member: &SignedInUser) -> Answered {
     let moved = api.shop.move_wishlist(&member.caller, member.context.cookie()).await?;
-    answer::message_with("The wishlist is moved", moved)
+    answer::message_with("The wishlist was moved to your account", moved)
 }

@@ -15,9 +15,9 @@ use crate::config::{Settings, hiding_values};
     version,
     after_help = "Examples:\n  lockstep                      the store at http://127.0.0.1:8080, with everything it needs\n  \
                   lockstep sync --full          bring the catalogue in line with G2A now\n  \
-                  lockstep doctor               check every dependency and say what to do\n\n\
-                  Exit codes: 0 done, 1 failed, 2 wrong usage, 75 try again later (somebody else is doing it, or a\n\
-                  dependency is away).\n\n\
+                  lockstep doctor               check every dependency and report what to do\n\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage, 75 try again later (another process is doing it, or a\n\
+                  dependency is unavailable).\n\n\
                   Settings are flags, environment variables and lines of lockstep.toml: lockstep help settings"
 )]
 pub(crate) struct Cli {
@@ -34,7 +34,7 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
-/// Said at the end of every help but that of the settings.
+/// The end of every help page except that of the settings.
 const ON_SETTINGS: &str =
     "Settings are flags, environment variables and lines of lockstep.toml: lockstep help settings";
 
@@ -48,7 +48,11 @@ pub(crate) fn command() -> clap::Command {
             argument.hide(hidden)
         })
         .mut_subcommands(pointing_to_settings)
-        .mut_subcommand("settings", Settings::arguments_of)
+        .mut_subcommand("settings", |command| {
+            // The description of the table would replace that of the command.
+            let about = command.get_about().cloned().unwrap_or_default();
+            Settings::arguments_of(command).about(about)
+        })
 }
 
 fn pointing_to_settings(command: clap::Command) -> clap::Command {
@@ -63,15 +67,15 @@ fn pointing_to_settings(command: clap::Command) -> clap::Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the store: pages, API, and the work behind them
+    /// Run the store: pages, API and background work
     #[command(after_help = "Example:\n  lockstep serve --bind 0.0.0.0:8080")]
     Serve(Start),
-    /// Run pages and API only; another process does the work
+    /// Run pages and API only; background work runs in another process
     #[command(
         after_help = "Example:\n  lockstep web --database-url postgres://lockstep@db/lockstep --redis-url redis://cache"
     )]
     Web(Start),
-    /// Do the work only: synchronisation, stock checks, cache upkeep
+    /// Run background work only: synchronisation, buying, e-mail, maintenance
     #[command(after_help = "Example:\n  lockstep worker --database-url postgres://lockstep@db/lockstep")]
     Worker(Start),
     /// Bring the catalogue in line with G2A: what changed, or everything
@@ -91,13 +95,13 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "full")]
         dry_run: bool,
     },
-    /// Check stock and prices of what is in stock
+    /// Check stock and prices of games in stock
     #[command(after_help = "Example:\n  lockstep stock --json")]
     Stock,
     /// Admins of the shop
     #[command(subcommand, after_help = "Example:\n  lockstep admin create ada@example.com")]
     Admin(AdminCommand),
-    /// Promo codes: make, list, end
+    /// Promo codes: create, list, end
     #[command(
         subcommand,
         after_help = "Example:\n  lockstep promo create SUMMER --percent 1.5 --max-uses 200 --until 2027-09-01"
@@ -106,65 +110,65 @@ pub(crate) enum Command {
     /// Bring the database's schema up to date
     #[command(after_help = "Example:\n  lockstep migrate --database-url postgres://lockstep@db/lockstep")]
     Migrate,
-    /// Check every dependency and invariant, and say what to do; exit code 1 when something is wrong
+    /// Check every dependency and invariant, and report what to do; exit code 1 when something is wrong
     #[command(after_help = "Examples:\n  lockstep doctor --json\n  lockstep doctor --send-mail you@example.com")]
     Doctor {
-        /// Send an e-mail there as well, the way all others go
+        /// Also send a test e-mail to this address
         #[arg(long, value_name = "EMAIL")]
         send_mail: Option<String>,
     },
-    /// Compare orders, money, keys and G2A, and say what to do about each difference; exit code 1 when there is one
+    /// Compare orders, money, keys and G2A, and report what to do about each difference; exit code 1 when there is one
     #[command(after_help = "Examples:\n  lockstep reconcile            look only\n  \
-                            lockstep reconcile --fix      and mend what can be mended safely\n  \
+                            lockstep reconcile --fix      and repair what is safe to repair\n  \
                             lockstep reconcile --credit 0193b0e6-…                 credit what was paid, in euro\n  \
                             lockstep reconcile --credit 0193b0e6-… --amount 11.90  or this\n  \
                             lockstep reconcile --reviewed 0193b0e6-…               it was paid back at the provider")]
     Reconcile {
-        /// Mend what can be mended safely
+        /// Repair what is safe to repair
         #[arg(long)]
         fix: bool,
-        /// Close a top-up that waited for staff and was dealt with at the payment provider; nothing is credited
+        /// Close a top-up that waited for staff and was settled at the payment provider; nothing is credited
         #[arg(long, value_name = "TOP_UP", conflicts_with_all = ["credit", "fix"])]
         reviewed: Option<lockstep_domain::ids::TopUpId>,
         /// Credit a top-up that waits for staff with what was paid, and close it
         #[arg(long, value_name = "TOP_UP", conflicts_with = "fix")]
         credit: Option<lockstep_domain::ids::TopUpId>,
-        /// How much to credit, when it was not paid in euro or the provider has said nothing
+        /// How much to credit, when it was not paid in euro or the provider reported nothing
         #[arg(long, value_name = "EUR", requires = "credit")]
         amount: Option<lockstep_domain::Money>,
     },
-    /// Look after the game keys in the database
+    /// Manage the game keys in the database
     #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
     Keys {
         #[command(subcommand)]
         what: KeysCommand,
     },
-    /// Signed events of G2A's relays and payment providers that had no effect, as they came
+    /// Signed events of G2A's relays and payment providers that had no effect, as received
     #[command(
         subcommand,
         after_help = "Examples:\n  lockstep events list\n  lockstep events show 0198c0de-0000-7000-8000-000000000000"
     )]
     Events(EventsCommand),
-    /// Write the private database, its secrets and unsent letters into a folder; works beside a running store
+    /// Write the private database, its secrets and unsent e-mails to a folder; the store may be running
     #[command(after_help = "Example:\n  lockstep backup /var/backups/lockstep-monday\n\n\
-                            The folder then holds the secrets that open every sealed key: keep it like a key.")]
+                            The folder then contains the secrets that open every sealed key: protect it like a key.")]
     Backup {
         /// The folder to write
         folder: PathBuf,
-        /// Replace a backup that is there
+        /// Replace an existing backup
         #[arg(long)]
         force: bool,
     },
-    /// Bring a backup back into the data folder; the store must not be running
+    /// Restore a backup into the data folder; the store must not be running
     #[command(after_help = "Example:\n  lockstep restore /var/backups/lockstep-monday --data-dir ./data")]
     Restore {
         /// The folder that `lockstep backup` wrote
         folder: PathBuf,
-        /// Replace the database and secrets that are there
+        /// Replace the existing database and secrets
         #[arg(long)]
         force: bool,
     },
-    /// Show every setting with the value in force and where it comes from, secrets masked
+    /// Show every setting with the value in force and its source; secrets are masked
     #[command(after_help = "Example:\n  G2A_MARKUP_PERCENT=3 lockstep config")]
     Config,
     /// Print a sample lockstep.toml with every setting; `lockstep help settings` explains them
@@ -183,7 +187,7 @@ pub(crate) enum Command {
         /// How many made-up games
         #[arg(long, default_value_t = 12_000, value_name = "COUNT", conflicts_with = "catalogue")]
         games: u64,
-        /// A real export instead: a file with G2A's product pages
+        /// Use a real export instead: a file with G2A's product pages
         #[arg(long, value_name = "FILE")]
         catalogue: Option<PathBuf>,
         /// Changes of price and stock a second
@@ -206,7 +210,7 @@ pub(crate) enum Command {
 /// How the store starts.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Start {
-    /// Start although the secret that stored keys were sealed with is lost for ever; they cannot be shown any more. For
+    /// Start although the secret that stored keys were sealed with is lost for good; they can no longer be shown. For
     /// one start only
     #[arg(long)]
     pub(crate) accept_lost_keys: bool,
@@ -214,8 +218,7 @@ pub(crate) struct Start {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Make an admin: a new account, or an existing one promoted, which keeps its password if its address
-    /// was proved
+    /// Create an admin: a new account, or promote an existing one, which keeps its password if its address was verified
     #[command(
         after_help = "Asks for the password without showing it. Left empty, or without a terminal, one is made up and\n\
                       printed once.\n\nExample:\n  lockstep admin create ada@example.com"
@@ -225,8 +228,8 @@ pub(crate) enum AdminCommand {
         #[arg(value_name = "EMAIL")]
         email: String,
     },
-    /// Take the second factor of an account away, because its owner has lost it; they are told by e-mail and logged out
-    /// everywhere, and it goes into the audit log
+    /// Remove the second factor of an account whose owner has lost it; they get an e-mail and are logged out
+    /// everywhere, and the audit log records it
     #[command(after_help = "Example:\n  lockstep admin reset-second-factor ada@example.com")]
     ResetSecondFactor {
         /// Their e-mail address
@@ -237,7 +240,7 @@ pub(crate) enum AdminCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PromoCommand {
-    /// Make a code that takes a percentage off an order
+    /// Create a code that takes a percentage off an order
     #[command(after_help = "Example:\n  lockstep promo create SUMMER --percent 1.5 --max-uses 200 --until 2027-09-01")]
     Create {
         /// 2 to 40 letters, digits, - and _; shoppers may type it in any case
@@ -255,7 +258,7 @@ pub(crate) enum PromoCommand {
         #[arg(long, value_name = "TIME", value_parser = end_of)]
         until: Option<DateTime<Utc>>,
     },
-    /// Every code with its uses and what it has given away
+    /// List every code with its uses and the sum of its discounts
     #[command(after_help = "Example:\n  lockstep promo list --json")]
     List,
     /// End a code now; orders that used it keep their price
@@ -282,16 +285,16 @@ fn end_of(text: &str) -> Result<DateTime<Utc>, String> {
     }
 }
 
-/// Instead of running a sandbox, be G2A as the caller of a seller's server.
+/// Instead of running a sandbox, act as G2A calling a seller's server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Drive {
     /// Drive the seller's server at this address through the dropshipping contract instead; its keys are really ordered
     #[arg(long = "drive", value_name = "URL", requires_all = ["client_id", "client_secret", "product"])]
     pub(crate) url: Option<String>,
-    /// The client id that the seller has given G2A
+    /// The client id that the seller issued to G2A
     #[arg(long, value_name = "ID", requires = "url")]
     pub(crate) client_id: Option<String>,
-    /// The client secret that the seller has given G2A
+    /// The client secret that the seller issued to G2A
     #[arg(long, env = "G2A_DRIVE_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub(crate) client_secret: Option<String>,
     /// A product that the seller has in stock, by G2A's id; may be given several times
@@ -313,9 +316,9 @@ pub(crate) enum EventsCommand {
         #[arg(long)]
         all: bool,
     },
-    /// The bytes of one, as they came
+    /// The bytes of one, as received
     Show {
-        /// Its id, as the list gives it
+        /// Its id in the list
         id: uuid::Uuid,
     },
 }
@@ -326,10 +329,10 @@ pub(crate) enum KeysCommand {
     /// LOCKSTEP_KEY_SECRET; afterwards the others can be dropped
     #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
     Rotate,
-    /// Take the first secret of LOCKSTEP_KEY_SECRET for the one in use although stored keys were sealed with another, which
-    /// is lost; those keys cannot be shown any more
+    /// Accept the first secret of LOCKSTEP_KEY_SECRET although stored keys were sealed with another, which is lost;
+    /// those keys can no longer be shown
     Accept,
-    /// Answers of G2A in which no key could be read: look at them, and decide
+    /// Answers of G2A without a readable key: review them, and decide
     #[command(
         subcommand,
         after_help = "Examples:\n  lockstep keys aside list\n  \
@@ -341,33 +344,33 @@ pub(crate) enum KeysCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AsideCommand {
-    /// What waits for a decision, and the games that are not bought because of such answers
+    /// List what waits for a decision, and the games that are not bought because of such answers
     List,
-    /// Open an answer; who looked goes on record
+    /// Open an answer; the audit log records who opened it
     Show {
         /// The answer
         id: uuid::Uuid,
         #[command(flatten)]
         by: By,
     },
-    /// Store the key that you have found: its copy gets it, or it becomes stock
+    /// Store the key that you found: its unit gets it, or it becomes stock
     Accept {
         /// The answer
         id: uuid::Uuid,
-        /// The key. Without it, it is read from the standard input, where no list of processes shows it
+        /// The key. Without it, it is read from the standard input, where a list of processes does not show it
         #[arg(long, value_name = "TEXT")]
         key: Option<String>,
         #[command(flatten)]
         by: By,
     },
-    /// There is no key in it: its copy is bought again, or refunded
+    /// There is no key in it: its unit is bought again, or refunded
     Discard {
         /// The answer
         id: uuid::Uuid,
         #[command(flatten)]
         by: By,
     },
-    /// Buy a game again that is stopped because its answers held no keys
+    /// Resume buying a game that was stopped because its answers contained no keys
     BuyAgain {
         /// G2A's id of the product
         product: String,
@@ -376,12 +379,17 @@ pub(crate) enum AsideCommand {
     },
 }
 
-/// In whose name something goes on record.
+/// In whose name the audit log records it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct By {
     /// The e-mail address of the admin who does this
     #[arg(long = "by", value_name = "EMAIL")]
     pub(crate) email: String,
+}
+
+/// Whether a command line that could not be read asks for JSON.
+pub(crate) fn asks_for_json(line: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    line.take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 #[cfg(test)]
@@ -419,6 +427,7 @@ mod tests {
             }
         }
         assert!(help_of(&["sync", "--help"]).contains("--dry-run"));
+        assert!(help_of(&["settings", "--help"]).starts_with("Print a sample lockstep.toml"));
         for words in [&["help", "settings"][..], &["settings", "--help"]] {
             let help = help_of(words);
             let all = Settings::arguments_of(clap::Command::new("all"));

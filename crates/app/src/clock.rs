@@ -80,10 +80,10 @@ fn log_change(whose: &str, ahead: TimeDelta, agreement: Agreement) {
     let words = in_words(whose, ahead);
     match agreement {
         Agreement::Agrees => tracing::info!("this machine's clock agrees with {whose} again"),
-        Agreement::Off => tracing::warn!("{words}; let a time service keep both"),
-        Agreement::Wrong => tracing::error!(
-            "{words}: log-ins, codes of authenticators and preorders go wrong; let a time service keep both"
-        ),
+        Agreement::Off => tracing::warn!("{words}; synchronise both with NTP"),
+        Agreement::Wrong => {
+            tracing::error!("{words}: log-ins, authenticator codes and preorders fail; synchronise both with NTP")
+        }
     }
 }
 

@@ -19,9 +19,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
+use lockstep_domain::Secret;
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
-use lockstep_g2a::SecretText;
 use lockstep_mail::SmtpAddress;
 use lockstep_store::pools;
 use rust_decimal::Decimal;
@@ -92,7 +92,7 @@ pub(crate) struct Config {
     pub(crate) shutdown: Duration,
     pub(crate) drain: Duration,
     /// The secret that signs the webhooks of G2A's relays.
-    pub(crate) webhook_secret: SecretText,
+    pub(crate) webhook_secret: Secret,
     /// The settings file that was named.
     pub(crate) settings_file: Option<PathBuf>,
     /// The rows of `lockstep config`.
@@ -100,6 +100,11 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// The folder that holds answers with keys until they are recorded.
+    pub(crate) fn spool_folder(&self) -> PathBuf {
+        self.data_dir.join("spool")
+    }
+
     /// Validates the settings, each on its own and against each other.
     pub(crate) fn resolve(settings: &Settings, sources: &BTreeMap<String, Source>) -> Result<Self> {
         let production = match settings.lockstep_env.as_deref() {
@@ -241,7 +246,7 @@ impl Config {
             },
             key_timeout: buying::key_timeout(settings),
             fulfilment: buying::fulfilment(settings, Pricing { basis, markup_percent }, production)?,
-            webhook_secret: SecretText::new(
+            webhook_secret: Secret::new(
                 settings
                     .g2a_webhook_secret
                     .as_ref()

@@ -139,7 +139,7 @@ impl Database {
         if !brought.is_empty() {
             tracing::info!(
                 migrations = brought.len(),
-                "brought the schema up to date: {} migration(s)",
+                "migrated the schema: {} migration(s) applied",
                 brought.len()
             );
         }
@@ -147,7 +147,7 @@ impl Database {
         if forgotten.is_something() {
             tracing::info!(
                 rows = forgotten.rows,
-                "this database was restored from another server's backup; forgot that server's transaction ids"
+                "this database was restored from another server's backup; discarded that server's transaction ids"
             );
         }
         Ok(brought)

@@ -298,14 +298,14 @@ impl Membership {
                 // The database's users report that it is unavailable.
                 Err(error) => tracing::debug!(
                     error = &error as &dyn std::error::Error,
-                    "this process was not noted as running"
+                    "this process could not be registered as running"
                 ),
             }
         }
         if let Err(error) = instances::withdraw(&self.store, self.instance.id).await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
-                "this process was not noted as ended"
+                "this process could not be deregistered"
             );
         }
     }

@@ -4,6 +4,7 @@
 //! called wrongly, and 75 if trying again later is the remedy. A store that was stopped and had to abort something
 //! exits with 1.
 
+mod accounts;
 mod cli;
 mod clock;
 mod commands;
@@ -35,6 +36,9 @@ use output::Output;
 /// Exit code for "try again later" (`EX_TEMPFAIL` of sysexits).
 const TRY_LATER: u8 = 75;
 
+/// Exit code for a wrong call, as clap's.
+const WRONG_CALL: u8 = 2;
+
 /// How long the end of the program waits for a collector to take the last spans.
 const LAST_SPANS: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -45,8 +49,17 @@ pub(crate) struct TryLater(pub(crate) String);
 
 fn main() -> ExitCode {
     let _flush = logging::FlushAtEnd;
-    let matches = cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let read = cli::command().try_get_matches();
+    let read = read.and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (matches, cli)));
+    let (matches, cli) = match read {
+        Ok(read) => read,
+        // Help, or a wrong call.
+        Err(error) if !error.use_stderr() || !cli::asks_for_json(std::env::args_os()) => error.exit(),
+        Err(error) => {
+            output::wrong_call(&error.render().to_string());
+            return ExitCode::from(WRONG_CALL);
+        }
+    };
     let output = Output::new(cli.json);
     let result = Settings::over_file(cli.config.as_deref(), &matches)
         .and_then(|(settings, sources)| {

@@ -80,6 +80,13 @@ impl Output {
     }
 }
 
+/// Prints on stderr, as JSON in one line, what was wrong with a call: the message that a person would get.
+pub(crate) fn wrong_call(message: &str) {
+    let text = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    eprintln!("{}", serde_json::json!({ "error": text }));
+}
+
 /// Serialises a result as JSON. Anything but an object is a bug in the command: programs read one object per line.
 fn object(value: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string(value)?;

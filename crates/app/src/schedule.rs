@@ -46,10 +46,7 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
         let mut past = match past(&store).await {
             Ok(past) => past,
             Err(error) => {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "could not look at the schedule"
-                );
+                tracing::debug!(error = &error as &dyn std::error::Error, "could not read the schedule");
                 continue;
             }
         };

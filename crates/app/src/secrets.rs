@@ -111,8 +111,7 @@ impl Secrets {
 pub(crate) fn lost(path: &Path) -> String {
     format!(
         "{} is missing, and this database holds game keys, second factors or e-mails that were sealed with the secret in \
-         it. Without that secret nobody can read them again: sold keys cannot be shown. Bring the file back (every \
-         `lockstep backup` holds it), or set LOCKSTEP_KEY_SECRET to the secret that was used. If it is lost for ever, \
+         it. Without that secret they cannot be read: sold keys cannot be shown. Restore the file (every `lockstep backup` holds it), or set LOCKSTEP_KEY_SECRET to the secret that was used. If it is lost for ever, \
          `lockstep serve --accept-lost-keys` makes new secrets and goes on without what was sealed",
         path.display()
     )

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::Utc;
+use lockstep_admin::BackOffice;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
+use lockstep_auth::Keys;
 use lockstep_auth::password::HashSettings;
-use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
 use lockstep_domain::Secret;
 use lockstep_fulfilment::Fulfilment;
@@ -24,7 +25,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::commands;
-use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, Metrics, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use, demand_store};
 use crate::secrets::Secrets;
@@ -32,7 +32,7 @@ use crate::shutdown::{Shutdown, Tasks};
 use crate::starting::when_there;
 use crate::startup_gate::StartupGate;
 use crate::supplier::Supplier;
-use crate::{clock, figures, instances, listen, logging, schedule, supply, sweeping};
+use crate::{accounts, clock, figures, instances, listen, logging, schedule, supply, sweeping};
 
 /// The parts of the store that this process runs.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         None
     };
     let metrics = figures::recorder()?;
+    figures::register_rare_events();
     let figures = figures::bind(config.metrics).await?;
     let closing = Shutdown::new(config.shutdown, config.drain);
     let stop = closing.stop.clone();
@@ -172,10 +173,10 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
             work.clone(),
             connected.client.clone(),
             keys,
-            &spool_folder(config),
+            &config.spool_folder(),
             config.fulfilment.clone(),
         )
-        .with_context(|| format!("cannot use the spool for keys in {}", spool_folder(config).display()))?;
+        .with_context(|| format!("cannot use the spool for keys in {}", config.spool_folder().display()))?;
         // It ends by itself at the next step at which it can yield.
         let (buyer, until) = (fulfilment.clone(), stop.clone());
         buying = Some((fulfilment, tokio::spawn(async move { buyer.run(until).await })));
@@ -211,14 +212,14 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
             supply::judge(database.store.clone(), is_sandbox, state_told, stop.clone()),
         );
         let api = lockstep_api::router(ApiState {
-            cache: cache.clone(),
             shop: shop.clone(),
-            store: database.store.clone(),
+            office: BackOffice::new(database.store.clone()),
             settings: Arc::new(lockstep_api::Settings {
                 production: config.production,
                 cors_origins: config.cors_origins.clone(),
                 trusted_proxies: config.trusted_proxies,
-                webhook_secret: Secret::new(config.webhook_secret.expose()),
+                webhook_secret: config.webhook_secret.clone(),
+                public_url: config.public_url.clone(),
                 serves_metrics: config.metrics == Metrics::Pages,
                 ..lockstep_api::Settings::default()
             }),
@@ -227,7 +228,6 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
             closing: stop.clone(),
         });
         let web = lockstep_web::router(lockstep_web::Parts {
-            cache: cache.clone(),
             shop,
             supply,
             settings: lockstep_web::Settings {
@@ -252,7 +252,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         );
         let serving = async {
             if let Err(error) = serving.await {
-                tracing::error!(%error, "serving broke off");
+                tracing::error!(%error, "the HTTP server task failed");
             }
         };
         closing
@@ -270,12 +270,15 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     if let Some((fulfilment, running)) = buying {
         let ended = async {
             if let Err(error) = running.await {
-                tracing::error!(%error, "buying broke off");
+                tracing::error!(%error, "the fulfilment task failed");
             }
         };
         let what = || {
             let now = fulfilment.under_way();
-            format!("buying (copies in hand: {}, keys being read: {})", now.units, now.keys)
+            format!(
+                "buying (units in progress: {}, keys being read: {})",
+                now.units, now.keys
+            )
         };
         closing.bound(ended, what).await;
     }
@@ -296,38 +299,11 @@ fn ended(closing: &Shutdown) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// How long a command waits for a password to be hashed: no request times out, however busy the machine.
-const PATIENCE_AT_THE_COMMAND_LINE: Duration = Duration::from_mins(5);
-
-/// The account service on this database, for a command.
-pub(crate) async fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
-    let hashing = HashSettings {
-        patience: PATIENCE_AT_THE_COMMAND_LINE,
-        ..HashSettings::default()
-    };
-    auth_with(config, store, Secrets::open(config, store).await?, hashing)
-}
-
-fn auth_with(config: &Config, store: &Store, secrets: Secrets, hashing: HashSettings) -> Result<Auth> {
-    Auth::start(
-        store.clone(),
-        lockstep_auth::Settings {
-            hashing,
-            limits: config.rate_limits,
-            admin_second_factor: config.production,
-            cart: config.cart_limits,
-            issuer: config.shop_name.clone(),
-            ..lockstep_auth::Settings::new(secrets.tokens, secrets.keys)
-        },
-    )
-    .context("password hashing")
-}
-
 /// The use cases of shoppers on this database.
 fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) -> Result<Shop> {
     let keys = secrets.keys.clone();
     let payments = payments(config, store, &keys)?;
-    let auth = auth_with(config, store, secrets, HashSettings::default())?;
+    let auth = accounts::open_with(config, store, secrets, HashSettings::default())?;
     Ok(Shop::new(lockstep_shop::Parts {
         store: store.clone(),
         cache: cache.clone(),
@@ -366,7 +342,7 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
             )))
         }
         PaymentProvider::None => {
-            tracing::warn!("no payment provider is configured: nobody can top up; set STRIPE_SECRET_KEY");
+            tracing::warn!("no payment provider is configured: top-ups are disabled; set STRIPE_SECRET_KEY");
             None
         }
     };

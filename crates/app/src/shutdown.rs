@@ -47,12 +47,12 @@ impl Shutdown {
 
     /// The first signal requests a graceful shutdown, the second exits at once.
     pub(crate) async fn watch_signals(self) {
-        if let Err(error) = told_to_stop().await {
+        if let Err(error) = stop_signal().await {
             tracing::warn!("cannot listen for signals: {error:#}");
             return;
         }
         self.begin();
-        if told_to_stop().await.is_ok() {
+        if stop_signal().await.is_ok() {
             tracing::warn!("stopped at once");
             exit();
         }
@@ -65,7 +65,7 @@ impl Shutdown {
         }
         let limit = self.limit;
         tracing::info!(
-            "closing within {} s; press Ctrl-C again to stop at once",
+            "shutting down within {} s; press Ctrl-C again to stop at once",
             limit.as_secs()
         );
         self.stop.cancel();
@@ -74,13 +74,16 @@ impl Shutdown {
             thread::sleep(limit);
             // A log that is not read may block its writer.
             drop(thread::Builder::new().spawn(move || {
-                tracing::error!("not closed after {} s; ended as it is", limit.as_secs());
+                tracing::error!(
+                    "shutdown took longer than {} s; exiting with work unfinished",
+                    limit.as_secs()
+                );
             }));
             thread::sleep(Duration::from_millis(100));
             exit();
         });
         if let Err(error) = backstop {
-            tracing::warn!(%error, "nothing watches the time that closing takes");
+            tracing::warn!(%error, "the shutdown watchdog could not be started");
         }
         let (doors, drain) = (self.doors.clone(), self.drain);
         tokio::spawn(async move {
@@ -120,7 +123,7 @@ impl Shutdown {
     fn say_cut(&self, what: &str) {
         self.cut.store(true, Ordering::Relaxed);
         let after = self.asked.get().map_or(0, |asked| asked.elapsed().as_secs());
-        tracing::warn!("still under way {after} s after the signal, and cut: {what}; it is taken up at the next start");
+        tracing::warn!("unfinished {after} s after the signal, and aborted: {what}; it continues at the next start");
     }
 
     /// Whether something was aborted.
@@ -136,7 +139,7 @@ fn exit() -> ! {
 }
 
 /// Waits for SIGINT or SIGTERM.
-pub(crate) async fn told_to_stop() -> Result<()> {
+pub(crate) async fn stop_signal() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     tokio::select! {

@@ -38,7 +38,7 @@ async fn repeated<T>(
                 if logged.as_ref() != Some(&why) || Instant::now() >= log_again_at {
                     tracing::warn!(
                         attempts,
-                        "the database does not answer yet: {why} (attempt {attempts}; tried again every {} s, until then \
+                        "the database does not answer yet: {why} (attempt {attempts}; retried every {} s, until then \
                          every page answers 503)",
                         pause.as_secs()
                     );

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use lockstep_g2a::{Auth, Client, Limits, SecretText};
+use lockstep_domain::Secret;
+use lockstep_g2a::{Auth, Client, Limits};
 use lockstep_g2a_sandbox::{Config as SandboxConfig, Credentials, Sandbox};
 use lockstep_store::Store;
 use lockstep_sync::{Context, Settings, StoreBudget};
@@ -84,9 +85,9 @@ impl Supplier {
 fn sandbox_auth() -> Auth {
     let Credentials { hash, email, secret } = Credentials::default();
     Auth::Hash {
-        api_hash: SecretText::new(hash),
+        api_hash: Secret::new(hash),
         email,
-        secret: SecretText::new(secret),
+        secret: Secret::new(secret),
     }
 }
 

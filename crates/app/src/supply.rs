@@ -33,7 +33,10 @@ pub(crate) async fn keep(store: Store, sender: watch::Sender<Supply>, stop: Canc
                 });
             }
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "could not look at the runs");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "could not read the synchronisation runs"
+                );
                 sender.send_if_modified(|known| !std::mem::replace(&mut known.is_offline, true));
             }
         }
@@ -107,7 +110,10 @@ pub(crate) async fn publish(
         if let Some(text) = now.and_then(|now| serde_json::to_string(&now).ok())
             && let Err(error) = cache.leave_note(PROGRESS_KEY, &text, PROGRESS_TTL).await
         {
-            tracing::debug!(error = &error as &dyn std::error::Error, "the progress is not in Redis");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "could not store the progress in Redis"
+            );
         }
         if stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
             return;

@@ -66,7 +66,7 @@ pub(crate) async fn keep(store: Store, stop: CancellationToken) {
             Ok(Some(step)) => {
                 tracing::warn!(
                     ?step,
-                    "the database's clock was set: nothing is forgotten for {} s",
+                    "the database's clock was set: no expired rows are deleted for {} s",
                     EVERY.as_secs()
                 );
                 continue;
@@ -74,7 +74,7 @@ pub(crate) async fn keep(store: Store, stop: CancellationToken) {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "could not forget what has run out"
+                    "could not delete expired rows"
                 );
                 continue;
             }
@@ -94,12 +94,12 @@ async fn until_done(store: &Store, kinds: &[Kind]) {
                 Ok(count) if count >= u64::from(SWEEP) => next.push((kind, before + count)),
                 Ok(count) => {
                     if before + count > 0 {
-                        tracing::debug!(count = before + count, "forgot {} {}", before + count, kind.name);
+                        tracing::debug!(count = before + count, "deleted {} {}", before + count, kind.name);
                     }
                 }
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "could not forget old {}; it is tried again",
+                    "could not delete old {}; it is retried",
                     kind.name
                 ),
             }

@@ -2,7 +2,7 @@
 //! operator.
 
 use chrono::Utc;
-use lockstep_domain::account::{Email, NewPassword, Role};
+use lockstep_domain::account::{EMAIL_UNREACHABLE, Email, NewPassword, Role};
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::totp::Proof;
@@ -37,11 +37,11 @@ impl Auth {
         until: Instant,
     ) -> Result<Account, AuthError> {
         let inner = &*self.0;
-        inner.limits.take_address(Action::Password, device).await?;
+        inner.limits.take_address(Action::PASSWORD, device).await?;
         let subject = Subject::User(caller.user());
         let taken = inner
             .limits
-            .take_account(Action::Password, device, subject, false)
+            .take_account(Action::PASSWORD, device, subject, false)
             .await?;
         let account = accounts::by_id(&inner.store, caller.user()).await?;
         let hash = account.as_ref().map(|account| &account.password_hash);
@@ -85,13 +85,17 @@ impl Auth {
     /// does.
     ///
     /// # Errors
-    /// [`AuthError::RateLimited`] (the same with and without an account), [`AuthError::Store`].
+    /// [`AuthError::Invalid`] when no e-mail can be sent to such an address, [`AuthError::RateLimited`] (both the same with
+    /// and without an account), [`AuthError::Store`].
     #[tracing::instrument(name = "auth.forgot_password", skip_all)]
     pub async fn forgot_password(&self, email: &Email, device: &ClientInfo) -> Result<(), AuthError> {
+        if !email.takes_mail() {
+            return Err(AuthError::Invalid(vec![EMAIL_UNREACHABLE]));
+        }
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::AskForReset, device, Subject::Address(email))
+            .take(Action::ASK_FOR_RESET, device, Subject::Address(email))
             .await?;
         // An account costs more work than none. Both cases respond after the same time, which is longer than that work
         // takes.
@@ -111,7 +115,7 @@ impl Auth {
     #[tracing::instrument(name = "auth.reset_password", skip_all)]
     pub async fn reset_password(&self, token: &str, new: &str, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
-        inner.limits.take_address(Action::UseReset, device).await?;
+        inner.limits.take_address(Action::USE_RESET, device).await?;
         for hash in code::reset_hashes(&inner.keys, token) {
             let Some((_, email)) = accounts::reset_owner(&inner.store, &hash).await? else {
                 continue;
@@ -131,13 +135,17 @@ impl Auth {
     /// Sends the caller a new verification code; the previous one becomes invalid.
     ///
     /// # Errors
-    /// [`AuthError::Account`] with [`AccountError::AlreadyVerified`], [`AuthError::RateLimited`], [`AuthError::Store`].
+    /// [`AuthError::Invalid`] when no e-mail can be sent to the caller's address, [`AuthError::Account`] with
+    /// [`AccountError::AlreadyVerified`], [`AuthError::RateLimited`], [`AuthError::Store`].
     #[tracing::instrument(name = "auth.send_verification", skip_all)]
     pub async fn send_verification(&self, caller: &CurrentUser, device: &ClientInfo) -> Result<(), AuthError> {
+        if !Email::of_existing_account(caller.email()).is_ok_and(|email| email.takes_mail()) {
+            return Err(AuthError::Invalid(vec![EMAIL_UNREACHABLE]));
+        }
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::AskForVerification, device, Subject::User(caller.user()))
+            .take(Action::ASK_FOR_VERIFICATION, device, Subject::User(caller.user()))
             .await?;
         accounts::send_verification(
             &inner.store,
@@ -157,7 +165,7 @@ impl Auth {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::Verify, device, Subject::User(caller.user()))
+            .take(Action::VERIFY, device, Subject::User(caller.user()))
             .await?;
         let attempt = accounts::spend_attempt(&inner.store, caller.user())
             .await?
@@ -206,7 +214,7 @@ impl Auth {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::SecondFactor, device, Subject::User(caller.user()))
+            .take(Action::SECOND_FACTOR, device, Subject::User(caller.user()))
             .await?;
         let account = accounts::by_id(&inner.store, caller.user())
             .await?
@@ -267,7 +275,7 @@ impl Auth {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::SecondFactor, device, Subject::User(account.id))
+            .take(Action::SECOND_FACTOR, device, Subject::User(account.id))
             .await?;
         match account.second_factor() {
             None => Ok(None),

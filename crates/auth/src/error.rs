@@ -5,7 +5,6 @@ use std::time::Duration;
 use lockstep_domain::account::{FieldError, PasswordFault};
 use lockstep_store::StoreError;
 use lockstep_store::accounts::AccountError;
-use lockstep_store::guests::ShopperError;
 
 use crate::password::HashError;
 
@@ -13,13 +12,13 @@ use crate::password::HashError;
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Too many attempts from this address or on this account (429).
-    #[error("Too many attempts, try again later")]
+    #[error("Too many attempts. Try again later.")]
     RateLimited {
         /// Wait before the next attempt, for `Retry-After`; whole seconds, at least one.
         retry_after: Duration,
     },
     /// More logins than the hashing threads can process (503).
-    #[error("Too many log-ins at the moment, try again")]
+    #[error("Too many users are logging in at the moment. Try again in a few seconds.")]
     Busy,
     /// Invalid fields (400; message of the HTTP contract, `docs/http-api.md`).
     #[error("Validation failed")]
@@ -28,10 +27,10 @@ pub enum AuthError {
     #[error("Unauthorized: wrong e-mail or password")]
     WrongCredentials,
     /// The password is right, and a second factor is required (401).
-    #[error("Unauthorized: a code of the authenticator is needed")]
+    #[error("Unauthorized: enter the code of your authenticator app")]
     SecondFactorNeeded,
     /// The code of the second factor is wrong or was used before (401).
-    #[error("Unauthorized: wrong code of the authenticator")]
+    #[error("Unauthorized: the code of the authenticator app is wrong")]
     SecondFactorWrong,
     /// No valid token: missing, forged, expired, or of an ended session (401).
     #[error("Unauthorized")]
@@ -40,7 +39,7 @@ pub enum AuthError {
     #[error("Forbidden")]
     Forbidden,
     /// An administrator who must set up or give a second factor first (403).
-    #[error("Forbidden: an admin needs a second factor")]
+    #[error("Forbidden: administrators need two-factor authentication. Set it up, then log in with it.")]
     AdminNeedsSecondFactor,
     /// An account with this address exists (409; the front-end matches `already exists`).
     #[error("User with this email already exists")]
@@ -49,23 +48,20 @@ pub enum AuthError {
     #[error("Current password is incorrect")]
     WrongPassword,
     /// The reset link is invalid or has expired (400).
-    #[error("This link is not valid any more, ask for a new one")]
+    #[error("This link is no longer valid. Request a new one.")]
     LinkNotValid,
     /// The verification code is wrong (400).
-    #[error("Wrong code")]
+    #[error("This code is wrong. Check it and enter it again.")]
     WrongCode {
         /// Remaining attempts; at zero, a new code must be requested.
         left: u32,
     },
     /// There is no valid verification code: expired, used, or never requested (400).
-    #[error("This code is not valid any more, ask for a new one")]
+    #[error("This code is no longer valid. Request a new one.")]
     CodeNotValid,
     /// A change to an account is refused.
     #[error(transparent)]
     Account(AccountError),
-    /// A change to a cart or wishlist is refused.
-    #[error(transparent)]
-    Shopper(ShopperError),
     /// The database failed (503 if it is unavailable).
     #[error(transparent)]
     Store(StoreError),
@@ -95,7 +91,7 @@ impl AuthError {
             Self::Account(error) => match error {
                 AccountError::EmailTaken => "email_taken",
                 AccountError::NotFound => "account_not_found",
-                AccountError::Outdated => "try_again",
+                AccountError::Outdated => "account_changed",
                 AccountError::AlreadyVerified => "already_verified",
                 AccountError::SecondFactorExists => "second_factor_exists",
                 AccountError::LastAdmin => "last_admin",
@@ -103,17 +99,6 @@ impl AuthError {
                 AccountError::PaymentUnderWay => "payment_under_way",
                 AccountError::HasBalance => "has_balance",
                 AccountError::Store(_) => "unavailable",
-            },
-            Self::Shopper(error) => match error {
-                ShopperError::NoSuchGame => "game_not_found",
-                ShopperError::OutOfStock => "out_of_stock",
-                ShopperError::InStock => "in_stock",
-                ShopperError::NotPositive => "quantity_not_positive",
-                ShopperError::TooManyCopies { .. } => "too_many_copies",
-                ShopperError::TooManyGames { .. } => "too_many_games",
-                ShopperError::KeyReused => "idempotency_key_reused",
-                ShopperError::NoSuchShopper => "account_not_found",
-                ShopperError::Store(_) => "unavailable",
             },
             Self::Store(_) => "unavailable",
             Self::Internal => "internal",
@@ -133,15 +118,6 @@ impl From<AccountError> for AuthError {
             AccountError::EmailTaken => Self::EmailTaken,
             AccountError::Store(error) => Self::Store(error),
             error => Self::Account(error),
-        }
-    }
-}
-
-impl From<ShopperError> for AuthError {
-    fn from(error: ShopperError) -> Self {
-        match error {
-            ShopperError::Store(error) => Self::Store(error),
-            error => Self::Shopper(error),
         }
     }
 }

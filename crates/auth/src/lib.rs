@@ -10,11 +10,10 @@
 
 mod code;
 pub mod cookies;
-mod device;
 mod error;
 pub mod guest_token;
 mod hs256;
-mod limits;
+pub mod limits;
 pub mod password;
 mod recovery;
 mod secrets;
@@ -28,21 +27,19 @@ mod login;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_domain::cart::CartLimits;
 use lockstep_store::Store;
 
 pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME, verification_code};
 pub use current_user::{Admin, CurrentUser};
-pub use device::device;
 pub use error::AuthError;
+pub use lockstep_store::accounts::AccountError;
 pub use lockstep_store::sessions::ClientInfo;
 pub use lockstep_vault::{Keys, Unreadable};
-pub use login::{LONGEST_EXPORT, MovedIn, OpenExport, PromoAttempt, SignedIn};
 pub use recovery::RECOVERY_CODES;
 pub use secrets::{MIN_SECRET_CHARS, SecretError, TokenSecrets};
 pub use token::{Claims, Kind, TokenError, Tokens};
 
-use crate::limits::Limits;
+use crate::limits::RateLimits;
 use crate::password::{HashSettings, Hasher};
 
 /// Settings of authentication.
@@ -65,8 +62,6 @@ pub struct Settings {
     pub limits: bool,
     /// Whether administrators need a second factor (in production).
     pub admin_second_factor: bool,
-    /// Limits of the cart into which a guest's cart is moved.
-    pub cart: CartLimits,
     /// Name of the shop in authenticator apps.
     pub issuer: String,
     /// Response time of a request for a reset link, with and without an account.
@@ -86,7 +81,6 @@ impl Settings {
             refresh_grace: Duration::from_mins(1),
             limits: true,
             admin_second_factor: true,
-            cart: CartLimits::default(),
             issuer: "Lockstep".to_owned(),
             reset_time: Duration::from_millis(300),
         }
@@ -102,10 +96,9 @@ struct Inner {
     hasher: Hasher,
     tokens: Tokens,
     keys: Keys,
-    limits: Limits,
+    limits: RateLimits,
     refresh_grace: Duration,
     admin_second_factor: bool,
-    cart: CartLimits,
     issuer: String,
     reset_time: Duration,
 }
@@ -119,15 +112,19 @@ impl Auth {
         Ok(Self(Arc::new(Inner {
             hasher: Hasher::start(settings.hashing)?,
             tokens: Tokens::new(&settings.secrets, settings.access_lifetime, settings.refresh_lifetime),
-            limits: Limits::new(store.clone(), settings.keys.clone(), settings.limits),
+            limits: RateLimits::new(store.clone(), settings.keys.clone(), settings.limits),
             keys: settings.keys,
             store,
             refresh_grace: settings.refresh_grace,
             admin_second_factor: settings.admin_second_factor,
-            cart: settings.cart,
             issuer: settings.issuer,
             reset_time: settings.reset_time,
         })))
+    }
+
+    /// The rate limits, for the use cases of other crates.
+    pub fn limits(&self) -> &RateLimits {
+        &self.0.limits
     }
 
     /// Returns the number of bcrypt runs, for the metrics.

@@ -17,91 +17,58 @@ use lockstep_vault::Keys;
 
 use crate::AuthError;
 
-/// What is limited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    Login,
-    Register,
-    AskForReset,
-    UseReset,
-    AskForVerification,
-    Verify,
-    /// Any action that asks a signed-in user for the password.
-    Password,
-    SecondFactor,
-    NewGuest,
-    Order,
-    TopUp,
-    Export,
-    /// An export in progress.
-    OpenExport,
-    /// An invalid promo code: each is a guess.
-    PromoCode,
-    /// An uploaded picture of the account, which is scaled and stored.
-    Picture,
+/// What is limited, and how often it may be attempted.
+#[derive(Debug, Clone, Copy)]
+pub struct Action {
+    /// Its name in the table of limits.
+    name: &'static str,
+    /// The limit per address, generous enough for an office that shares one; `None`: limited by account only.
+    by_address: Option<Rule>,
+    /// The limit per account.
+    by_account: Rule,
 }
 
 impl Action {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::Register => "register",
-            Self::AskForReset => "ask-for-reset",
-            Self::UseReset => "use-reset",
-            Self::AskForVerification => "ask-for-verification",
-            Self::Verify => "verify",
-            Self::Password => "password",
-            Self::SecondFactor => "second-factor",
-            Self::NewGuest => "new-guest",
-            Self::Order => "order",
-            Self::TopUp => "top-up",
-            Self::Export => "export",
-            Self::OpenExport => "open-export",
-            Self::PromoCode => "promo-code",
-            Self::Picture => "picture",
+    /// An action that is limited by address and by account.
+    pub const fn new(name: &'static str, by_address: Rule, by_account: Rule) -> Self {
+        Self {
+            name,
+            by_address: Some(by_address),
+            by_account,
         }
     }
 
-    /// The limit per address, generous enough for an office that shares one.
-    const fn by_address(self) -> Rule {
-        match self {
-            Self::Login | Self::Password | Self::SecondFactor | Self::PromoCode => Rule::new(30, 5),
-            Self::Register | Self::AskForReset | Self::AskForVerification => Rule::new(10, 60),
-            Self::UseReset | Self::Verify => Rule::new(20, 10),
-            Self::NewGuest => Rule::new(60, 2),
-            // Limited by account only.
-            Self::Order | Self::TopUp | Self::Export | Self::OpenExport | Self::Picture => Rule::new(60, 1),
+    /// An action of a client without an account.
+    pub const fn of_address(name: &'static str, rule: Rule) -> Self {
+        Self::new(name, rule, rule)
+    }
+
+    /// An action of a signed-in user, from any address.
+    pub const fn of_account(name: &'static str, by_account: Rule) -> Self {
+        Self {
+            name,
+            by_address: None,
+            by_account,
         }
     }
 
-    /// The limit per account.
-    const fn by_account(self) -> Rule {
-        match self {
-            Self::Login
-            | Self::Password
-            | Self::UseReset
-            | Self::Verify
-            | Self::NewGuest
-            | Self::PromoCode
-            | Self::Picture => Rule::new(10, 60),
-            Self::Register => Rule::new(5, 600),
-            // Thirty per minute: more than a person needs, fewer than a faulty script sends.
-            Self::Order | Self::TopUp => Rule::new(30, 2),
-            // An export reads everything stored about the account.
-            Self::Export => Rule::new(5, 720),
-            // One at a time across all processes. It is given back when the export ends or, if that process dies, after
-            // the maximum duration of an export.
-            Self::OpenExport => Rule::new(1, EXPORT_SECONDS),
-            // Each sends an e-mail to the owner of the address.
-            Self::AskForReset | Self::AskForVerification => Rule::new(3, 300),
-            // Three codes in a million are valid at any moment.
-            Self::SecondFactor => Rule::new(5, 300),
-        }
-    }
+    pub(crate) const LOGIN: Self = Self::new("login", Rule::new(30, 5), Rule::new(10, 60));
+    pub(crate) const REGISTER: Self = Self::new("register", Rule::new(10, 60), Rule::new(5, 600));
+    // Each sends an e-mail to the owner of the address.
+    pub(crate) const ASK_FOR_RESET: Self = Self::new("ask-for-reset", Rule::new(10, 60), Rule::new(3, 300));
+    pub(crate) const USE_RESET: Self = Self::new("use-reset", Rule::new(20, 10), Rule::new(10, 60));
+    pub(crate) const ASK_FOR_VERIFICATION: Self =
+        Self::new("ask-for-verification", Rule::new(10, 60), Rule::new(3, 300));
+    pub(crate) const VERIFY: Self = Self::new("verify", Rule::new(20, 10), Rule::new(10, 60));
+    /// Any action that asks a signed-in user for the password.
+    pub(crate) const PASSWORD: Self = Self::new("password", Rule::new(30, 5), Rule::new(10, 60));
+    // Three codes in a million are valid at any moment.
+    pub(crate) const SECOND_FACTOR: Self = Self::new("second-factor", Rule::new(30, 5), Rule::new(5, 300));
 }
 
-/// Maximum duration of an export, in seconds.
-pub(crate) const EXPORT_SECONDS: u64 = 600;
+/// Attempts that were counted, to be given back if they were not guesses.
+#[derive(Debug)]
+pub struct Attempt(Vec<Limit>);
 
 /// The account that an attempt concerns.
 #[derive(Debug, Clone, Copy)]
@@ -112,43 +79,45 @@ pub(crate) enum Subject<'a> {
 
 /// The rate limits, or none (load tests and acceptance tests come from one address).
 #[derive(Clone)]
-pub(crate) struct Limits {
+pub struct RateLimits {
     store: Store,
     keys: Keys,
     on: bool,
 }
 
-impl Limits {
+impl RateLimits {
     pub(crate) fn new(store: Store, keys: Keys, on: bool) -> Self {
         Self { store, keys, on }
     }
 
     fn address(action: Action, device: &ClientInfo) -> Option<Limit> {
+        let rule = action.by_address?;
         // A client without a known address is not limited by address: all such clients would share one allowance.
         let address = match device.address()? {
             std::net::IpAddr::V4(v4) => v4.to_string(),
             std::net::IpAddr::V6(_) => device.network()?,
         };
         Some(Limit {
-            key: format!("{}:address:{address}", action.name()),
-            rule: action.by_address(),
+            key: format!("{}:address:{address}", action.name),
+            rule,
         })
     }
 
     /// The key is a keyed hash: the table of limits does not reveal whose accounts are attacked.
     fn account(&self, action: Action, subject: Subject<'_>, place: Option<&str>) -> Limit {
         let hash = match subject {
-            Subject::Address(email) => self.keys.hash("limit", &[b"email", email.as_str().as_bytes()]),
+            // One account, however its accents are typed.
+            Subject::Address(email) => self.keys.hash("limit", &[b"email", email.composed().as_bytes()]),
             Subject::User(user) => self.keys.hash("limit", &[b"user", user.0.as_bytes()]),
         };
         let hash = hex::encode(hash.get(..16).unwrap_or_default());
         let key = match place {
-            None => format!("{}:account:{hash}", action.name()),
-            Some(place) => format!("{}:account:{hash}:from:{place}", action.name()),
+            None => format!("{}:account:{hash}", action.name),
+            Some(place) => format!("{}:account:{hash}:from:{place}", action.name),
         };
         Limit {
             key,
-            rule: action.by_account(),
+            rule: action.by_account,
         }
     }
 
@@ -165,23 +134,29 @@ impl Limits {
     }
 
     /// Counts an attempt against the address only.
-    pub(crate) async fn take_address(&self, action: Action, device: &ClientInfo) -> Result<(), AuthError> {
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn take_address(&self, action: Action, device: &ClientInfo) -> Result<(), AuthError> {
         self.take_all(Self::address(action, device).into_iter().collect()).await
     }
 
-    /// Counts an attempt against a user only, from any address.
-    pub(crate) async fn take_user(&self, action: Action, user: UserId) -> Result<(), AuthError> {
-        let limit = self.account(action, Subject::User(user), None);
-        self.take_all(vec![limit]).await
+    /// Counts one attempt of each action against a user only, from any address; if one refuses, none.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn take_user(&self, actions: &[Action], user: UserId) -> Result<(), AuthError> {
+        self.take_all(self.of_user(actions, user)).await
     }
 
-    /// Counts the start of an export. Fails if there were too many or another one is running. The returned limit must
-    /// be given back when the export ends.
-    pub(crate) async fn take_export(&self, user: UserId) -> Result<Limit, AuthError> {
-        let [open, often] =
-            [Action::OpenExport, Action::Export].map(|action| self.account(action, Subject::User(user), None));
-        self.take_all(vec![open.clone(), often]).await?;
-        Ok(open)
+    /// Gives back one attempt of an action of a user.
+    pub async fn give_back_user(&self, action: Action, user: UserId) {
+        self.give_back(&Attempt(self.of_user(&[action], user))).await;
+    }
+
+    fn of_user(&self, actions: &[Action], user: UserId) -> Vec<Limit> {
+        let limit = |action: &Action| self.account(*action, Subject::User(user), None);
+        actions.iter().map(limit).collect()
     }
 
     /// Counts an attempt against both the address and the account; if either refuses, against neither.
@@ -191,39 +166,40 @@ impl Limits {
         device: &ClientInfo,
         subject: Subject<'_>,
     ) -> Result<(), AuthError> {
-        let account = self.account(action, subject, None);
-        self.take_all(Self::address(action, device).into_iter().chain([account]).collect())
-            .await
+        self.take_both(action, device, subject).await.map(|_| ())
     }
 
-    /// Counts an attempt like [`take`](Self::take) and returns the limits, to be given back.
-    pub(crate) async fn take_guess(
-        &self,
-        action: Action,
-        device: &ClientInfo,
-        user: UserId,
-    ) -> Result<Vec<Limit>, AuthError> {
-        let account = self.account(action, Subject::User(user), None);
+    /// Counts a guess of a user against the address and the account; if either refuses, against neither. A right guess
+    /// is [given back](Self::give_back).
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn take_guess(&self, action: Action, device: &ClientInfo, user: UserId) -> Result<Attempt, AuthError> {
+        self.take_both(action, device, Subject::User(user)).await
+    }
+
+    async fn take_both(&self, action: Action, device: &ClientInfo, subject: Subject<'_>) -> Result<Attempt, AuthError> {
+        let account = self.account(action, subject, None);
         let limits: Vec<Limit> = Self::address(action, device).into_iter().chain([account]).collect();
         self.take_all(limits.clone()).await?;
-        Ok(limits)
+        Ok(Attempt(limits))
     }
 
     /// Counts an attempt against the account only. A client in a known network has its own allowance after the common
-    /// one is used up. Returns the limit, to be given back if the password is correct.
+    /// one is used up. Returns the attempt, to be given back if the password is correct.
     pub(crate) async fn take_account(
         &self,
         action: Action,
         device: &ClientInfo,
         subject: Subject<'_>,
         known_place: bool,
-    ) -> Result<Limit, AuthError> {
+    ) -> Result<Attempt, AuthError> {
         let common = self.account(action, subject, None);
         match (self.take_all(vec![common.clone()]).await, device.network()) {
-            (Ok(()), _) => Ok(common),
+            (Ok(()), _) => Ok(Attempt(vec![common])),
             (Err(AuthError::RateLimited { .. }), Some(place)) if known_place => {
                 let own = self.account(action, subject, Some(&place));
-                self.take_all(vec![own.clone()]).await.map(|()| own)
+                self.take_all(vec![own.clone()]).await.map(|()| Attempt(vec![own]))
             }
             (Err(error), _) => Err(error),
         }
@@ -231,12 +207,20 @@ impl Limits {
 
     /// Gives an attempt back: a correct password costs nothing. A failure only means that the owner has one attempt
     /// less.
-    pub(crate) async fn give_back(&self, limit: &Limit) {
-        if self.on
-            && let Err(error) = limits::give_back(&self.store, limit).await
-        {
-            tracing::warn!(%error, "an attempt could not be given back");
+    pub async fn give_back(&self, attempt: &Attempt) {
+        for limit in attempt.0.iter().filter(|_| self.on) {
+            if let Err(error) = limits::give_back(&self.store, limit).await {
+                tracing::warn!(%error, "an attempt could not be refunded to its rate limit");
+            }
         }
+    }
+}
+
+impl std::fmt::Debug for RateLimits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RateLimits")
+            .field("on", &self.on)
+            .finish_non_exhaustive()
     }
 }
 

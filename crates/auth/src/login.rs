@@ -1,72 +1,32 @@
-//! Registration, login, token refresh and logout, and the move of a guest's cart and wishlist.
+//! Registration, login, token refresh and logout.
 
 use std::time::Duration;
 
 use chrono::Utc;
 use lockstep_domain::account::{AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Registration, Role, TokenPair};
-use lockstep_domain::cart::Moved;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::totp::Proof;
 use lockstep_store::accounts::{self, Account, AccountError, Login, NewAccount};
-use lockstep_store::limits::Limit;
 use lockstep_store::sessions::{self, ClientInfo, NewSession, Rotation};
-use lockstep_store::{carts, wishlists};
 use uuid::Uuid;
 
-use crate::limits::{Action, EXPORT_SECONDS, Subject};
+use crate::limits::{Action, Subject};
 use crate::password::Verdict;
 use crate::token::{Kind, TokenSubject};
 use crate::{Auth, AuthError, CurrentUser, code};
 
-/// What was moved from the guest. `None` means that it could not be moved now; it stays with the guest, and the move
-/// can be retried.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MovedIn {
-    /// Result for the cart.
-    pub cart: Option<Moved>,
-    /// Result for the wishlist.
-    pub wishlist: Option<Moved>,
-}
-
-/// Result of a registration or login.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SignedIn {
-    /// Tokens and user.
-    pub data: AuthData,
-    /// What was moved from the guest.
-    pub moved: MovedIn,
-}
-
-/// Maximum duration of a data export. A client that reads more slowly is disconnected.
-pub const LONGEST_EXPORT: Duration = Duration::from_secs(EXPORT_SECONDS);
-
-/// An export that was allowed to start.
-#[derive(Debug)]
-pub struct OpenExport(Limit);
-
-/// A promo code attempt.
-#[derive(Debug)]
-#[must_use = "a good code has to be given back"]
-pub struct PromoAttempt(Vec<Limit>);
-
 impl Auth {
-    /// Creates an account, logs the user in and moves the cart and wishlist of `guest` (the value of the cookie, if
-    /// any).
+    /// Creates an account and logs the user in.
     ///
     /// # Errors
     /// [`AuthError::EmailTaken`], [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
     #[tracing::instrument(name = "auth.register", skip_all)]
-    pub async fn register(
-        &self,
-        registration: Registration,
-        device: &ClientInfo,
-        guest: Option<Uuid>,
-    ) -> Result<SignedIn, AuthError> {
+    pub async fn register(&self, registration: Registration, device: &ClientInfo) -> Result<AuthData, AuthError> {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::Register, device, Subject::Address(&registration.email))
+            .take(Action::REGISTER, device, Subject::Address(&registration.email))
             .await?;
         // The database's constraint decides; this check saves half a second of hashing.
         if accounts::by_email(&inner.store, &registration.email, device)
@@ -105,7 +65,7 @@ impl Auth {
             &code::verification_code(&inner.keys, user),
         )
         .await?;
-        let data = AuthData {
+        Ok(AuthData {
             user: AuthUser {
                 id: user,
                 email: registration.email.as_str().to_owned(),
@@ -116,28 +76,18 @@ impl Auth {
                 role: Role::User,
             },
             tokens,
-        };
-        Ok(SignedIn {
-            data,
-            moved: self.move_in(guest, user).await,
         })
     }
 
-    /// Logs a user in and moves the cart and wishlist of `guest`. Duration and error are the same whichever part was
-    /// wrong.
+    /// Logs a user in. Duration and error are the same whichever part was wrong.
     ///
     /// # Errors
     /// [`AuthError::WrongCredentials`], [`AuthError::SecondFactorNeeded`], [`AuthError::SecondFactorWrong`],
     /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
     #[tracing::instrument(name = "auth.log_in", skip_all)]
-    pub async fn log_in(
-        &self,
-        credentials: &Credentials,
-        device: &ClientInfo,
-        guest: Option<Uuid>,
-    ) -> Result<SignedIn, AuthError> {
+    pub async fn log_in(&self, credentials: &Credentials, device: &ClientInfo) -> Result<AuthData, AuthError> {
         let inner = &*self.0;
-        inner.limits.take_address(Action::Login, device).await?;
+        inner.limits.take_address(Action::LOGIN, device).await?;
         let found = accounts::by_email(&inner.store, &credentials.email, device).await?;
         let (account, known_place) = match found {
             Some((account, known_place)) => (Some(account), known_place),
@@ -146,7 +96,7 @@ impl Auth {
         let subject = Subject::Address(&credentials.email);
         let taken = inner
             .limits
-            .take_account(Action::Login, device, subject, known_place)
+            .take_account(Action::LOGIN, device, subject, known_place)
             .await?;
         let hash = account.as_ref().map(|account| &account.password_hash);
         let verdict = inner.hasher.verify(&credentials.password, hash).await?;
@@ -179,13 +129,9 @@ impl Auth {
         if verdict == Verdict::RightButOld {
             self.renew_hash(&account, &credentials.password).await;
         }
-        let moved = self.move_in(guest, account.id).await;
-        Ok(SignedIn {
-            data: AuthData {
-                user: view(account),
-                tokens,
-            },
-            moved,
+        Ok(AuthData {
+            user: view(account),
+            tokens,
         })
     }
 
@@ -201,9 +147,9 @@ impl Auth {
         match tokio::time::timeout(WORTH, renewed).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(user = %account.id, %error, "the hash of a password could not be renewed");
+                tracing::debug!(user = %account.id, %error, "a password could not be rehashed");
             }
-            Err(_) => tracing::debug!(user = %account.id, "there is no time to renew the hash of a password now"),
+            Err(_) => tracing::debug!(user = %account.id, "no time to rehash a password now"),
         }
     }
 
@@ -221,7 +167,7 @@ impl Auth {
         let inner = &*self.0;
         let taken = inner
             .limits
-            .take_account(Action::SecondFactor, device, Subject::User(account.id), false)
+            .take_account(Action::SECOND_FACTOR, device, Subject::User(account.id), false)
             .await?;
         if let Some(proof) = self.proof(account.id, factor, typed) {
             inner.limits.give_back(&taken).await;
@@ -289,121 +235,6 @@ impl Auth {
     pub async fn log_out(&self, caller: &CurrentUser) -> Result<(), AuthError> {
         sessions::end(&self.0.store, caller.session(), caller.user()).await?;
         Ok(())
-    }
-
-    /// Moves a guest's cart to the caller; does nothing if there is none.
-    ///
-    /// # Errors
-    /// [`AuthError::Store`]; the guest then keeps the cart.
-    #[tracing::instrument(name = "auth.move_cart", skip_all)]
-    pub async fn move_cart(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, AuthError> {
-        let Some(guest) = guest else {
-            return Ok(Moved::default());
-        };
-        Ok(carts::move_to_user(&self.0.store, guest, caller.user(), self.0.cart).await?)
-    }
-
-    /// Moves a guest's wishlist to the caller; does nothing if there is none.
-    ///
-    /// # Errors
-    /// [`AuthError::Store`]; the guest then keeps the wishlist.
-    #[tracing::instrument(name = "auth.move_wishlist", skip_all)]
-    pub async fn move_wishlist(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, AuthError> {
-        let Some(guest) = guest else {
-            return Ok(Moved::default());
-        };
-        Ok(wishlists::move_to_user(&self.0.store, guest, caller.user(), self.0.cart).await?)
-    }
-
-    /// Counts a principal who is about to become a guest, so that a client cannot create millions of guests.
-    ///
-    /// # Errors
-    /// [`AuthError::RateLimited`], [`AuthError::Store`].
-    #[tracing::instrument(name = "auth.allow_new_guest", skip_all)]
-    pub async fn allow_new_guest(&self, device: &ClientInfo) -> Result<(), AuthError> {
-        self.0.limits.take_address(Action::NewGuest, device).await
-    }
-
-    /// Counts an order; thirty per minute and user are allowed.
-    ///
-    /// # Errors
-    /// [`AuthError::RateLimited`], [`AuthError::Store`].
-    #[tracing::instrument(name = "auth.allow_order", skip_all)]
-    pub async fn allow_order(&self, caller: &CurrentUser) -> Result<(), AuthError> {
-        self.0.limits.take_user(Action::Order, caller.user()).await
-    }
-
-    /// Counts the start of a top-up; thirty per minute and user are allowed.
-    ///
-    /// # Errors
-    /// [`AuthError::RateLimited`], [`AuthError::Store`].
-    #[tracing::instrument(name = "auth.allow_top_up", skip_all)]
-    pub async fn allow_top_up(&self, caller: &CurrentUser) -> Result<(), AuthError> {
-        self.0.limits.take_user(Action::TopUp, caller.user()).await
-    }
-
-    /// Allows an export of the caller's data to start: one at a time across all processes, five in a row, then one
-    /// every 12 minutes. It may take [`LONGEST_EXPORT`]; report its end with [`export_ended`](Self::export_ended).
-    ///
-    /// # Errors
-    /// [`AuthError::RateLimited`], [`AuthError::Store`].
-    #[tracing::instrument(name = "auth.allow_export", skip_all)]
-    pub async fn allow_export(&self, caller: &CurrentUser) -> Result<OpenExport, AuthError> {
-        self.0.limits.take_export(caller.user()).await.map(OpenExport)
-    }
-
-    /// Reports the end of an export, successful or not; the next one may start.
-    pub async fn export_ended(&self, export: &OpenExport) {
-        self.0.limits.give_back(&export.0).await;
-    }
-
-    /// Counts a promo code attempt against the account and the address. A valid code is [given
-    /// back](Self::give_back_promo_code).
-    ///
-    /// # Errors
-    /// [`AuthError::RateLimited`], [`AuthError::Store`].
-    #[tracing::instrument(name = "auth.try_promo_code", skip_all)]
-    pub async fn try_promo_code(&self, caller: &CurrentUser, device: &ClientInfo) -> Result<PromoAttempt, AuthError> {
-        let taken = (self.0.limits).take_guess(Action::PromoCode, device, caller.user());
-        Ok(PromoAttempt(taken.await?))
-    }
-
-    /// Gives an attempt back: the code was valid, or was not checked, so it was not a guess.
-    pub async fn give_back_promo_code(&self, attempt: PromoAttempt) {
-        for limit in &attempt.0 {
-            self.0.limits.give_back(limit).await;
-        }
-    }
-
-    /// Counts a picture that the caller has uploaded, before it is processed.
-    ///
-    /// # Errors
-    /// [`AuthError::RateLimited`], [`AuthError::Store`].
-    #[tracing::instrument(name = "auth.allow_picture", skip_all)]
-    pub async fn allow_picture(&self, caller: &CurrentUser) -> Result<(), AuthError> {
-        self.0.limits.take_user(Action::Picture, caller.user()).await
-    }
-
-    /// Moves cart and wishlist for a user who has just signed in. The sign-in succeeds in any case; what could not be
-    /// moved stays with the guest, and the front-end retries with its next page.
-    async fn move_in(&self, guest: Option<Uuid>, user: UserId) -> MovedIn {
-        let Some(guest) = guest else {
-            return MovedIn {
-                cart: Some(Moved::default()),
-                wishlist: Some(Moved::default()),
-            };
-        };
-        let store = &self.0.store;
-        let cart = carts::move_to_user(store, guest, user, self.0.cart)
-            .await
-            .inspect_err(|error| tracing::warn!(%user, %error, "a guest's cart could not be moved"));
-        let wishlist = wishlists::move_to_user(store, guest, user, self.0.cart)
-            .await
-            .inspect_err(|error| tracing::warn!(%user, %error, "a guest's wishlist could not be moved"));
-        MovedIn {
-            cart: cart.ok(),
-            wishlist: wishlist.ok(),
-        }
     }
 
     fn new_session(&self, second_factor: bool) -> NewSession {

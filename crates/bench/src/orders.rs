@@ -93,10 +93,10 @@ pub(crate) async fn shoppers(database: &Database, count: usize) -> Result<Vec<Sh
         let registration = Registration::check(&email, "Correct-Horse-1", None, None, None)
             .ok()
             .context("a registration")?;
-        let signed_in = auth.register(registration, &device, None).await?;
+        let signed_in = auth.register(registration, &device).await?;
         shoppers.push(Shopper {
-            id: signed_in.data.user.id.0,
-            token: signed_in.data.tokens.token.expose().to_owned(),
+            id: signed_in.user.id.0,
+            token: signed_in.tokens.token.expose().to_owned(),
         });
     }
     let ids: Vec<Uuid> = shoppers.iter().map(|shopper| shopper.id).collect();

@@ -232,7 +232,7 @@ pub(crate) async fn play(role: Role) -> Result<()> {
 
 /// The product's API and pages, assembled as in `lockstep serve`.
 pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Result<Router> {
-    let shop = shop(store.clone(), cache.clone())?;
+    let shop = shop(store.clone(), cache)?;
     let (_, supplier) = watch::channel(SupplierStatus {
         state: SupplierState::Sandbox,
         since: chrono::Utc::now(),
@@ -242,7 +242,6 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
         ..lockstep_web::Supply::default()
     });
     let pages = lockstep_web::router(lockstep_web::Parts {
-        cache: cache.clone(),
         shop: shop.clone(),
         supply,
         settings: lockstep_web::Settings {
@@ -260,9 +259,8 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
         },
     });
     let api = lockstep_api::router(ApiState {
-        cache,
         shop,
-        store,
+        office: lockstep_admin::BackOffice::new(store),
         settings: Arc::new(lockstep_api::Settings::default()),
         metrics,
         supplier,

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
 use futures::stream;
-use lockstep_g2a::{Auth, Budget, Client, Limits, PAGE_SIZE, ProductQuery, SecretText, Unlimited};
+use lockstep_domain::Secret;
+use lockstep_g2a::{Auth, Budget, Client, Limits, PAGE_SIZE, ProductQuery, Unlimited};
 use lockstep_g2a_sandbox::{Catalogue, Config, Credentials, Knobs, Sandbox};
 use lockstep_store::Store;
 use lockstep_store::sync::RunStatus;
@@ -126,9 +127,9 @@ pub(crate) async fn sandbox(products: usize, rate_per_minute: u32) -> Result<San
 pub(crate) fn client(sandbox: &Sandbox, budget: Arc<dyn Budget>) -> Result<Client> {
     let Credentials { hash, email, secret } = sandbox.credentials();
     let auth = Auth::Hash {
-        api_hash: SecretText::new(hash),
+        api_hash: Secret::new(hash),
         email,
-        secret: SecretText::new(secret),
+        secret: Secret::new(secret),
     };
     Ok(Client::new(
         lockstep_g2a::Config::new(sandbox.base_url(), auth),

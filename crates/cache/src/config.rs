@@ -23,38 +23,6 @@ pub struct Config {
     pub redis_recheck: Duration,
     /// Time limit of one load, whatever the network does; the database's own statement limit is shorter.
     pub load_timeout: Duration,
-    /// The rule of the protocol that is disabled on purpose.
-    #[cfg(feature = "mutants")]
-    pub mutant: Mutant,
-}
-
-/// A rule of the protocol that a test disables, to prove that the tests detect its absence. Without the feature
-/// `mutants`, which release builds never have, only the correct protocol exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mutant {
-    /// The correct protocol.
-    #[default]
-    None,
-    /// Treats a transaction that was running when a value was read as visible to that read.
-    ForgetsRunning,
-    /// Serves entries regardless of when the log was last polled.
-    NoLease,
-    /// Serves every value in Redis, like a cache that only deletes keys after commits (cache-aside).
-    CacheAside,
-}
-
-impl Mutant {
-    pub(crate) const fn forgets_running(self) -> bool {
-        cfg!(feature = "mutants") && matches!(self, Self::ForgetsRunning)
-    }
-
-    pub(crate) const fn has_no_lease(self) -> bool {
-        cfg!(feature = "mutants") && matches!(self, Self::NoLease | Self::CacheAside)
-    }
-
-    pub(crate) const fn believes_everything(self) -> bool {
-        cfg!(feature = "mutants") && matches!(self, Self::CacheAside)
-    }
 }
 
 impl Default for Config {
@@ -68,22 +36,7 @@ impl Default for Config {
             redis_timeout: Duration::from_millis(100),
             redis_recheck: Duration::from_secs(30),
             load_timeout: Duration::from_secs(20),
-            #[cfg(feature = "mutants")]
-            mutant: Mutant::None,
         }
-    }
-}
-
-impl Config {
-    #[cfg(feature = "mutants")]
-    pub(crate) const fn mutant(&self) -> Mutant {
-        self.mutant
-    }
-
-    #[cfg(not(feature = "mutants"))]
-    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
-    pub(crate) const fn mutant(&self) -> Mutant {
-        Mutant::None
     }
 }
 
@@ -99,7 +52,7 @@ impl fmt::Debug for Config {
             .field("redis_timeout", &self.redis_timeout)
             .field("redis_recheck", &self.redis_recheck)
             .field("load_timeout", &self.load_timeout)
-            .finish_non_exhaustive()
+            .finish()
     }
 }
 

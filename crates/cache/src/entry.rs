@@ -10,7 +10,6 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lockstep_store::Snapshot;
-use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::clock;
@@ -36,14 +35,6 @@ impl Payload {
         }
     }
 
-    /// Creates a payload from `value`, serialised as JSON.
-    ///
-    /// # Errors
-    /// Fails if `value` has no JSON form (a map whose keys are not text).
-    pub fn json(value: &impl Serialize) -> Result<Self, serde_json::Error> {
-        Ok(Self::bytes(serde_json::to_vec(value)?.into()))
-    }
-
     /// Creates the payload for a missing row, so that the absence is cached too.
     pub fn missing() -> Self {
         Self {
@@ -62,7 +53,7 @@ impl Payload {
         self
     }
 
-    /// TagInvalidations a value whose body can differ for the same rows (random picks, time of day), so that a difference is not a
+    /// Marks a value whose body can differ for the same rows (random picks, time of day), so that a difference is not a
     /// violation. Such a value may be as old as its TTL; the rows that it shows are still current.
     #[must_use]
     pub fn not_repeatable(mut self) -> Self {
@@ -92,7 +83,7 @@ pub struct Entry {
     /// The tags that its key does not imply, as text; `None` if only their hashes are known.
     pub(crate) shown: Option<Box<[String]>>,
     gzip: OnceLock<Option<Bytes>>,
-    said: OnceLock<Arc<dyn Any + Send + Sync>>,
+    parsed: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The data that decides whether a value is still valid.
@@ -129,7 +120,7 @@ impl Entry {
             in_redis: AtomicU64::new(0),
             shown,
             gzip: OnceLock::new(),
-            said: OnceLock::new(),
+            parsed: OnceLock::new(),
         }
     }
 
@@ -153,19 +144,19 @@ impl Entry {
     ///
     /// # Errors
     /// Returns the errors of `read`.
-    pub fn said<T, E>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<Arc<T>, E>
+    pub fn parsed<T, E>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<Arc<T>, E>
     where
         T: Any + Send + Sync,
     {
-        if let Some(said) = self.said.get()
-            && let Ok(said) = Arc::clone(said).downcast()
+        if let Some(parsed) = self.parsed.get()
+            && let Ok(parsed) = Arc::clone(parsed).downcast()
         {
-            return Ok(said);
+            return Ok(parsed);
         }
-        let said = Arc::new(read(&self.body)?);
+        let parsed = Arc::new(read(&self.body)?);
         // A concurrent caller that stored its result first parsed the same body.
-        let _first: Result<(), _> = self.said.set(Arc::clone(&said) as Arc<dyn Any + Send + Sync>);
-        Ok(said)
+        let _first: Result<(), _> = self.parsed.set(Arc::clone(&parsed) as Arc<dyn Any + Send + Sync>);
+        Ok(parsed)
     }
 
     /// Time since the value was read from PostgreSQL. A value that is hours old can still be current.
@@ -199,8 +190,11 @@ pub(crate) fn tag_hashes(tags: impl IntoIterator<Item = String>) -> Box<[u64]> {
     hashes.into()
 }
 
+/// Raised with every change of the form of a body within a release.
+const BODY_FORM: u32 = 2;
+
 /// Hashes a database's identity together with this release; never 0. The release is included because another release
 /// may write other bodies under the same key.
 pub(crate) fn identity_hash(identity: &str) -> u64 {
-    xxh3_64(format!("{identity} {}", env!("CARGO_PKG_VERSION")).as_bytes()).max(1)
+    xxh3_64(format!("{identity} {} {BODY_FORM}", env!("CARGO_PKG_VERSION")).as_bytes()).max(1)
 }

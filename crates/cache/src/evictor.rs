@@ -7,9 +7,9 @@
 //! second drop of the same keys shortly afterwards removes values that were being written to Redis at that moment. The
 //! relay may pause, repeat drops or lose its position without any effect on readers.
 //!
-//! One process at a time is the evictor, by a lock in PostgreSQL that ends with the process. It also stores its position
-//! there, so that commits made while Redis was down or no evictor ran are dropped later. Without Redis it only prunes the
-//! log.
+//! One process at a time is the evictor, by a lock in PostgreSQL that ends with the process. It also stores its
+//! position there, so that commits made while Redis was down or no evictor ran are dropped later. Without Redis it only
+//! prunes the log.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -51,10 +51,7 @@ pub async fn run(store: Store, cache: Cache, stop: CancellationToken) {
             Ok(Some(mut lease)) => {
                 tracing::debug!("this process is the evictor");
                 if let Err(error) = evict(&store, &cache, &mut lease, &stop).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the evictor stops for a moment: {error}"
-                    );
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the evictor pauses: {error}");
                 }
                 bounded(async {
                     lease.end().await;
@@ -86,7 +83,7 @@ async fn evict(store: &Store, cache: &Cache, lease: &mut EvictorLease, stop: &Ca
             let gone = bounded(store.prune_invalidations(KEEP)).await?;
             // A backlog is pruned in steps, one per iteration.
             prune_at = Instant::now() + if gone < PRUNED_AT_ONCE { PRUNE } else { Duration::ZERO };
-            tracing::debug!("forgot {gone} old rows of the invalidation log");
+            tracing::debug!("deleted {gone} old rows of the invalidation log");
         }
         news.mark_unchanged();
         let mut rest = REST;
@@ -103,7 +100,7 @@ async fn evict(store: &Store, cache: &Cache, lease: &mut EvictorLease, stop: &Ca
             }
             let mut tags: BTreeSet<String> = look.news.into_iter().flat_map(|news| news.tags).collect();
             if !look.complete {
-                tracing::warn!("too much has changed to drop its keys from Redis one by one; all are dropped");
+                tracing::warn!("too many changes to remove keys from Redis one by one; all keys are removed");
                 tags = BTreeSet::from([TAG_EVERYTHING.to_owned()]);
             }
             again.add(&tags);

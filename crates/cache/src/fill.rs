@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use lockstep_domain::CacheKey;
 
-use crate::config::Mutant;
 use crate::entry::Entry;
 use crate::envelope::{self, Sealed};
 use crate::redis::{Fill, Redis, unix_ms};
@@ -123,7 +122,7 @@ async fn write(inner: &Inner, key: &CacheKey, entry: &Entry, replace: bool) -> b
         return false;
     };
     // An entry that was invalidated since its load would only have to be removed again.
-    let untrue = inner.index.check(&entry.proof).is_err() && inner.config.mutant() == Mutant::None;
+    let untrue = inner.index.check(&entry.proof).is_err();
     let Some(shown) = entry.shown.as_deref().filter(|_| now < entry.expires && !untrue) else {
         return false;
     };
@@ -143,7 +142,7 @@ async fn write(inner: &Inner, key: &CacheKey, entry: &Entry, replace: bool) -> b
         order: envelope::order(&entry.proof.stamp),
         lists: key.listed_under(shown),
         ttl: Duration::from_nanos(entry.expires - now),
-        replace: replace || inner.config.mutant() == Mutant::CacheAside,
+        replace,
     };
     match redis.fill(&fill).await {
         Ok(true) => {

@@ -17,7 +17,6 @@ use lockstep_store::Snapshot;
 use lockstep_store::invalidation::LogDelta;
 
 use crate::clock;
-use crate::config::Mutant;
 use crate::entry::{Entry, Proof, identity_hash, tag_hash};
 
 /// Tags in one generation of the map; when it is full, the older generation is dropped. 64 Ki tags take about 5 MB.
@@ -61,17 +60,9 @@ impl TagInvalidations {
         self.newest[place] = xid;
     }
 
-    fn allow(&self, stamp: &Snapshot, mutant: Mutant) -> bool {
-        (self.floor == 0 || stamp.xmin > self.floor)
-            && self.newest.iter().all(|xid| *xid == 0 || sees(stamp, *xid, mutant))
+    fn allow(&self, stamp: &Snapshot) -> bool {
+        (self.floor == 0 || stamp.xmin > self.floor) && self.newest.iter().all(|xid| *xid == 0 || stamp.sees(*xid))
     }
-}
-
-fn sees(stamp: &Snapshot, xid: u64, mutant: Mutant) -> bool {
-    if mutant.forgets_running() {
-        return xid < stamp.xmax;
-    }
-    stamp.sees(xid)
 }
 
 /// Whether `later` sees everything that `earlier` sees.
@@ -106,11 +97,10 @@ pub(crate) struct InvalidationIndex {
     known_at: AtomicU64,
     lease: u64,
     tags_a_generation: usize,
-    mutant: Mutant,
 }
 
 impl InvalidationIndex {
-    pub(crate) fn new(lease: Duration, mutant: Mutant) -> Self {
+    pub(crate) fn new(lease: Duration) -> Self {
         Self {
             tags_a_generation: TAGS_A_GENERATION,
             facts: RwLock::new(IndexState {
@@ -124,7 +114,6 @@ impl InvalidationIndex {
             generation: AtomicU64::new(1),
             known_at: AtomicU64::new(0),
             lease: clock::nanos(lease),
-            mutant,
         }
     }
 
@@ -136,7 +125,7 @@ impl InvalidationIndex {
     /// Whether the last poll is recent enough at `now` to serve entries.
     pub(crate) fn lease_is_live(&self, now: u64) -> bool {
         let known_at = self.known_at();
-        known_at != 0 && (now.saturating_sub(known_at) <= self.lease || self.mutant.has_no_lease())
+        known_at != 0 && now.saturating_sub(known_at) <= self.lease
     }
 
     /// The identity hash that entries must have; 0 before the first poll.
@@ -165,13 +154,10 @@ impl InvalidationIndex {
     pub(crate) fn check(&self, proof: &Proof) -> Result<u64, Refusal> {
         let facts = self.read();
         let generation = self.generation.load(Ordering::Relaxed);
-        if self.mutant.believes_everything() {
-            return Ok(generation);
-        }
         if facts.identity == 0 || proof.identity != facts.identity {
             return Err(Refusal::Identity);
         }
-        if proof.stamp.xmin < facts.floor || (!covers(&proof.stamp, &facts.base) && !self.mutant.forgets_running()) {
+        if proof.stamp.xmin < facts.floor || !covers(&proof.stamp, &facts.base) {
             return Err(Refusal::Horizon);
         }
         for generation in [&facts.young, &facts.old] {
@@ -179,10 +165,7 @@ impl InvalidationIndex {
                 continue;
             }
             for tag in &proof.tags {
-                if generation
-                    .get(tag)
-                    .is_some_and(|marks| !marks.allow(&proof.stamp, self.mutant))
-                {
+                if generation.get(tag).is_some_and(|marks| !marks.allow(&proof.stamp)) {
                     return Err(Refusal::Tag);
                 }
             }
@@ -326,9 +309,14 @@ mod tests {
         ]
     }
 
-    /// Runs a history and returns the entries that were accepted although they lack a known change.
-    fn wrongly_accepted(steps: Vec<Step>, tags_a_generation: usize, mutant: Mutant) -> Vec<String> {
-        let mut index = InvalidationIndex::new(Duration::from_millis(250), mutant);
+    /// Runs a history and returns the entries that were accepted although they lack a known change. Entries carry what
+    /// `stamped` makes of the snapshot in which they were read.
+    fn wrongly_accepted(
+        steps: Vec<Step>,
+        tags_a_generation: usize,
+        stamped: impl Fn(&Snapshot) -> Snapshot,
+    ) -> Vec<String> {
+        let mut index = InvalidationIndex::new(Duration::from_millis(250));
         index.tags_a_generation = tags_a_generation;
         let mut database = Database {
             next: 3,
@@ -336,7 +324,7 @@ mod tests {
         };
         let mut last = Snapshot::ORIGIN;
         let mut anew = true;
-        let mut copies: Vec<(Proof, Vec<u8>)> = Vec::new();
+        let mut copies: Vec<(Proof, Snapshot, Vec<u8>)> = Vec::new();
         let mut wrong = Vec::new();
         for step in steps {
             match step {
@@ -353,13 +341,14 @@ mod tests {
                     database.running.remove(which.index(database.running.len()));
                 }
                 Step::Load(tags) => {
+                    let seen = database.snapshot();
                     let proof = Proof {
-                        stamp: database.snapshot(),
+                        stamp: stamped(&seen),
                         tags: tags.iter().map(|tag| tag_hash(&tag.to_string())).collect(),
                         identity: identity_hash(DATABASE),
                         repeatable: true,
                     };
-                    copies.push((proof, tags));
+                    copies.push((proof, seen, tags));
                 }
                 Step::Poll => {
                     let look = database.look(&last);
@@ -373,9 +362,9 @@ mod tests {
                 }
                 Step::Commit(_) | Step::Abort(_) | Step::Prune(_) => {}
             }
-            for (proof, tags) in &copies {
+            for (proof, seen, tags) in &copies {
                 let misses = |(xid, changed): &&(u64, Vec<u8>)| {
-                    last.sees(*xid) && !proof.stamp.sees(*xid) && changed.iter().any(|tag| tags.contains(tag))
+                    last.sees(*xid) && !seen.sees(*xid) && changed.iter().any(|tag| tags.contains(tag))
                 };
                 if let (Ok(_), Some(missed)) = (index.check(proof), database.history.iter().find(misses)) {
                     wrong.push(format!("{proof:?} lacks {missed:?}, known since {last}"));
@@ -392,7 +381,7 @@ mod tests {
             steps in prop::collection::vec(step(), 1..120),
             tags_a_generation in prop_oneof![Just(1_usize), Just(2), Just(4), Just(1000)],
         ) {
-            prop_assert_eq!(wrongly_accepted(steps, tags_a_generation, Mutant::None), Vec::<String>::new());
+            prop_assert_eq!(wrongly_accepted(steps, tags_a_generation, Snapshot::clone), Vec::<String>::new());
         }
 
         #[test]
@@ -406,24 +395,29 @@ mod tests {
             for xid in &xids {
                 marks.add(*xid);
             }
-            if marks.allow(&stamp, Mutant::None) {
+            if marks.allow(&stamp) {
                 prop_assert!(xids.iter().all(|xid| stamp.sees(*xid)));
             }
             // The converse holds while no transaction was displaced.
             let distinct: std::collections::BTreeSet<_> = xids.iter().collect();
             if distinct.len() <= NEWEST && xids.iter().all(|xid| stamp.sees(*xid)) {
-                prop_assert!(marks.allow(&stamp, Mutant::None));
+                prop_assert!(marks.allow(&stamp));
             }
         }
     }
 
     #[test]
-    fn the_model_detects_a_reader_that_ignores_running_transactions() {
+    fn the_model_detects_stamps_that_forget_running_transactions() {
+        let forgetful = |seen: &Snapshot| Snapshot {
+            xmin: seen.xmax,
+            xmax: seen.xmax,
+            running: Vec::new(),
+        };
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let strategy = prop::collection::vec(step(), 60..120);
         let found = (0..500).any(|_| {
             let steps = strategy.new_tree(&mut runner).unwrap().current();
-            !wrongly_accepted(steps, 1000, Mutant::ForgetsRunning).is_empty()
+            !wrongly_accepted(steps, 1000, forgetful).is_empty()
         });
         assert!(found);
     }
@@ -456,7 +450,7 @@ mod tests {
 
     #[test]
     fn only_the_invalidated_tag_is_refused() {
-        let index = InvalidationIndex::new(Duration::from_secs(1), Mutant::None);
+        let index = InvalidationIndex::new(Duration::from_secs(1));
         assert_eq!(
             index.check(&proof("10:10:", "a")),
             Err(Refusal::Identity),
@@ -475,7 +469,7 @@ mod tests {
 
     #[test]
     fn a_value_of_another_database_is_refused() {
-        let index = InvalidationIndex::new(Duration::from_secs(1), Mutant::None);
+        let index = InvalidationIndex::new(Duration::from_secs(1));
         index.learn(&look("12:12:", &[]), 1, true);
         let mut other = proof("12:12:", "a");
         other.identity = identity_hash("another");
@@ -484,7 +478,7 @@ mod tests {
 
     #[test]
     fn entries_older_than_the_pruned_log_are_refused() {
-        let index = InvalidationIndex::new(Duration::from_secs(1), Mutant::None);
+        let index = InvalidationIndex::new(Duration::from_secs(1));
         let mut pruned = look("30:30:", &[]);
         pruned.floor = 20;
         index.learn(&pruned, 1, true);
@@ -494,7 +488,7 @@ mod tests {
 
     #[test]
     fn an_incomplete_poll_refuses_entries_that_lack_any_of_it() {
-        let index = InvalidationIndex::new(Duration::from_secs(1), Mutant::None);
+        let index = InvalidationIndex::new(Duration::from_secs(1));
         index.learn(&look("12:12:", &[]), 1, true);
         let mut flood = look("20:30:20", &[]);
         flood.complete = false;
@@ -507,7 +501,7 @@ mod tests {
 
     #[test]
     fn the_lease_expires_without_polls() {
-        let index = InvalidationIndex::new(Duration::from_nanos(250), Mutant::None);
+        let index = InvalidationIndex::new(Duration::from_nanos(250));
         assert!(!index.lease_is_live(1), "nothing was seen yet");
         index.learn(&look("12:12:", &[]), 1_000, true);
         assert!(index.lease_is_live(1_000) && index.lease_is_live(1_250));
@@ -516,7 +510,7 @@ mod tests {
 
     #[test]
     fn the_index_is_bounded() {
-        let mut index = InvalidationIndex::new(Duration::from_secs(1), Mutant::None);
+        let mut index = InvalidationIndex::new(Duration::from_secs(1));
         index.tags_a_generation = 100;
         for xid in 10..2_000_u64 {
             let tag = format!("t{xid}");

@@ -25,6 +25,7 @@ mod redis;
 mod single_flight;
 mod status;
 mod tally;
+mod value;
 mod writes;
 
 use std::collections::BTreeSet;
@@ -40,9 +41,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::{Config, ConfigError, Mutant};
+pub use config::{Config, ConfigError};
 pub use entry::{Entry, Payload};
 pub use status::{Counters, RedisState, RedisWrites, Status};
+pub use value::Cached;
 
 use consistency::ConsistencyChecker;
 use invalidation_index::InvalidationIndex;
@@ -60,6 +62,15 @@ pub enum ReadError {
     /// PostgreSQL returned an error that a retry does not fix. All waiters of the load share it.
     #[error("the answer could not be read")]
     Load(#[source] Arc<StoreError>),
+    /// A cached answer does not have the form of its value (a bug).
+    #[error("a cached answer has another form than expected")]
+    Unreadable(#[source] Arc<serde_json::Error>),
+}
+
+impl From<serde_json::Error> for ReadError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unreadable(Arc::new(error))
+    }
 }
 
 impl From<StoreError> for ReadError {
@@ -112,7 +123,7 @@ impl Cache {
             .weigher(|_, entry: &Arc<Entry>| entry.weight())
             .build_with_hasher(RandomState::default());
         let inner = Arc::new(Inner {
-            index: InvalidationIndex::new(config.lease, config.mutant()),
+            index: InvalidationIndex::new(config.lease),
             poller: Poller::new(&store),
             news: watch::Sender::new(0),
             l1,
@@ -232,20 +243,11 @@ impl Cache {
         self.0.stop.cancel();
         self.0.tasks.wait().await;
     }
-
-    /// Stops this process's polls of the log for `time`, like a machine that is suspended.
-    #[cfg(feature = "mutants")]
-    pub async fn stand_still(&self, time: Duration) {
-        self.0.poller.stand_still(time).await;
-    }
 }
 
 impl Inner {
     /// Returns this process's entry if it is proven current at `now`.
     fn valid_local_entry(&self, key: &CacheKey, now: u64) -> Option<Arc<Entry>> {
-        if self.config.mutant() == Mutant::CacheAside {
-            return None;
-        }
         let entry = self.l1.get(key)?;
         if now >= entry.expires {
             return None;
@@ -265,7 +267,7 @@ impl Inner {
         Status {
             redis: self.redis.as_ref().map_or(RedisState::Off, Redis::state),
             redis_writes: match &self.redis {
-                Some(redis) if redis.state() == RedisState::Up => redis.accepts.told(),
+                Some(redis) if redis.state() == RedisState::Up => redis.accepts.status(),
                 _ => RedisWrites::Taken,
             },
             lease_age: (known_at != 0).then(|| Duration::from_nanos(now.saturating_sub(known_at))),

@@ -75,13 +75,6 @@ impl Poller {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    #[cfg(feature = "mutants")]
-    pub(crate) async fn stand_still(&self, time: Duration) {
-        let _ended = Ended(&self.ended);
-        let _seen = self.seen.lock().await;
-        sleep(time).await;
-    }
-
     /// The error of a poll that began after `asked` and failed.
     fn failure_since(&self, asked: u64) -> Option<ReadError> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +157,7 @@ impl Inner {
         if anew && seen.last != Snapshot::ORIGIN {
             // The request used transaction numbers of another database.
             tracing::warn!(
-                "this is another database now (restored, promoted, or recovered from a crash); all copies are forgotten"
+                "the database was replaced (restored, promoted, or recovered from a crash); all copies are discarded"
             );
             *seen = Seen {
                 last: Snapshot::ORIGIN,
@@ -192,14 +185,13 @@ impl Inner {
         match self.poller.log.forget_foreign_ids().await {
             Ok(forgotten) if forgotten.is_something() => tracing::warn!(
                 rows = forgotten.rows,
-                "forgot the transaction ids of another server, which came with a restored backup; copies are served again"
+                "discarded the transaction ids of another server, which came with a restored backup; copies are served again"
             ),
             // Another process has done it.
             Ok(_) => {}
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the invalidation log holds transaction ids of another server, which came with a restored backup; no copies are \
-                 served until they are forgotten: {error}"
+                "the invalidation log holds transaction ids of another server, which came with a restored backup; no copies are served until they are discarded: {error}"
             ),
         }
     }
@@ -266,7 +258,7 @@ async fn wake_others(inner: &Inner) {
         commits.mark_unchanged();
         let (_, woken) = tokio::join!(inner.catch_up(), inner.poller.log.wake_all());
         if let Err(error) = woken {
-            tracing::debug!("the other processes were not woken: {error}");
+            tracing::debug!("could not notify the other processes: {error}");
         }
     }
 }

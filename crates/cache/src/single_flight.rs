@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use crate::config::Mutant;
 use crate::entry::{Entry, Payload, Proof, tag_hashes};
 use crate::envelope::{self, Sealed};
 use crate::fill;
@@ -232,9 +231,7 @@ async fn from_redis(inner: &Inner, key: &CacheKey) -> (Option<LoadedValue>, bool
 
 /// Stores an entry in this process.
 fn keep(inner: &Inner, key: &CacheKey, entry: &Arc<Entry>) {
-    if inner.config.mutant() != Mutant::CacheAside {
-        inner.l1.insert(key.clone(), Arc::clone(entry));
-    }
+    inner.l1.insert(key.clone(), Arc::clone(entry));
 }
 
 fn ttl(key: &CacheKey, found: bool) -> Duration {

@@ -47,7 +47,7 @@ impl Writes {
     }
 
     /// The state for operators.
-    pub(crate) fn told(&self) -> RedisWrites {
+    pub(crate) fn status(&self) -> RedisWrites {
         let state = self.state();
         match &state.refused {
             Some((since, reason)) => RedisWrites::Refused {
@@ -71,7 +71,7 @@ impl Writes {
         state.refused = Some((Utc::now(), reason.to_owned()));
         self.refused.store(true, Ordering::Release);
         tracing::warn!(
-            "Redis refuses writes: {reason}; each process keeps its answers to itself until it takes them again"
+            "Redis refuses writes: {reason}; each process caches in memory only until it accepts them again"
         );
     }
 
@@ -94,7 +94,7 @@ impl Writes {
         state.ended = now;
         self.refused.store(false, Ordering::Release);
         let seconds = (Utc::now() - since).num_seconds();
-        tracing::warn!(seconds, "Redis takes writes again, after {seconds} s");
+        tracing::warn!(seconds, "Redis accepts writes again, after {seconds} s");
         true
     }
 
@@ -110,7 +110,7 @@ impl Writes {
         let first = std::mem::replace(&mut self.state().scripts_at, again) == 0;
         if first {
             tracing::warn!(
-                "Redis takes no scripts: {reason}; answers are written without (the user needs the rights of EVALSHA and SCRIPT LOAD)"
+                "Redis refuses scripts: {reason}; values are written without (the user needs the rights of EVALSHA and SCRIPT LOAD)"
             );
         }
     }
@@ -119,7 +119,7 @@ impl Writes {
     pub(crate) fn take_scripts(&self) {
         let refused = std::mem::take(&mut self.state().scripts_at) != 0;
         if refused {
-            tracing::warn!("Redis takes scripts again");
+            tracing::warn!("Redis accepts scripts again");
         }
     }
 
@@ -127,7 +127,7 @@ impl Writes {
     pub(crate) fn refuse_drops(&self, reason: &str) {
         if !self.drops_refused.swap(true, Ordering::AcqRel) {
             tracing::warn!(
-                "Redis does not remove untrue answers: {reason}; readers refuse them (the user needs the rights of UNLINK, ZCARD, \
+                "Redis does not remove stale values: {reason}; readers refuse them (the user needs the rights of UNLINK, ZCARD, \
                  ZRANGE and ZREM)"
             );
         }
@@ -136,7 +136,7 @@ impl Writes {
     /// Records an accepted removal.
     pub(crate) fn take_drops(&self) {
         if self.drops_refused.swap(false, Ordering::AcqRel) {
-            tracing::warn!("Redis removes untrue answers again");
+            tracing::warn!("Redis removes stale values again");
         }
     }
 
@@ -159,7 +159,7 @@ mod tests {
         writes.state().taken_since = clock::now().saturating_sub(clock::nanos(CALM));
         assert!(writes.take());
         assert!(writes.are_taken());
-        assert_eq!(writes.told(), RedisWrites::Taken);
+        assert_eq!(writes.status(), RedisWrites::Taken);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::{insert_games, number, pool, price, read_price, set_price, until, with_redis};
 use lockstep_cache::{Cache, Config, ConfigError, Payload, ReadError, RedisState, RedisWrites};
 use lockstep_domain::{CacheKey, GameId};
-use lockstep_store::{Options, Snapshot, Stamped, Store};
+use lockstep_store::{Options, Snapshot, Stamped, Store, StoreError};
 use lockstep_testkit::{DatabaseProxy, TestDb, TestRedis};
 use uuid::Uuid;
 
@@ -44,9 +44,7 @@ fn counted(
     db: &TestDb,
     game: GameId,
     count: &Arc<AtomicU64>,
-) -> impl FnOnce(Store) -> futures::future::BoxFuture<'static, Result<Stamped<Payload>, lockstep_store::StoreError>>
-+ Send
-+ 'static {
+) -> impl FnOnce(Store) -> futures::future::BoxFuture<'static, Result<Stamped<Payload>, StoreError>> + Send + 'static {
     let (sql, count) = (db.sql.clone(), Arc::clone(count));
     move |_| {
         count.fetch_add(1, Ordering::Relaxed);
@@ -759,6 +757,20 @@ async fn a_panicking_load_does_not_affect_other_reads() {
         .read(CacheKey::Game(game), |_| async { panic!("a bug in a load") })
         .await;
     assert!(matches!(failed, Err(ReadError::Unavailable)), "{failed:?}");
+    assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_failed_load_is_not_shared_with_later_readers() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = cache_without_redis(&db).await;
+    let failed = cache
+        .read(CacheKey::Game(game), |_| async {
+            Err(StoreError::Schema("once".into()))
+        })
+        .await;
+    assert!(matches!(failed, Err(ReadError::Load(_))), "{failed:?}");
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
 }
 

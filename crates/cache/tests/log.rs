@@ -72,7 +72,7 @@ async fn start_and_end_of_refused_writes_are_logged_once_each() {
     assert_eq!(log.lines_with("Redis refuses writes: OOM"), 1, "{log:?}");
     redis.configure("maxmemory", "0").await;
     until("the refusal has ended", async || !refuses()).await;
-    assert_eq!(log.lines_with("Redis takes writes again"), 1, "{log:?}");
+    assert_eq!(log.lines_with("Redis accepts writes again"), 1, "{log:?}");
     assert_eq!(log.lines_with("lockstep_cache::writes"), 2, "{log:?}");
 }
 

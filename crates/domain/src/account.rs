@@ -1,5 +1,6 @@
 //! Accounts: which e-mail addresses, passwords and names are valid, and the views of an account.
 
+mod avatar;
 mod email;
 mod forms;
 mod password;
@@ -8,8 +9,9 @@ mod views;
 
 use serde::{Deserialize, Serialize};
 
+pub use avatar::{AVATARS, avatar_address, avatar_path};
 pub use email::{Email, NotAnEmail};
-pub use forms::{Credentials, EMAIL_INVALID, ProfileChange, Registration};
+pub use forms::{Credentials, EMAIL_INVALID, EMAIL_UNREACHABLE, ProfileChange, Registration};
 pub use password::{MAX_PASSWORD_BYTES, NewPassword, PasswordFault, password_forms};
 pub use views::{AuthData, AuthUser, Figures, Profile, ProfileFacts, ProfileStats, TokenPair};
 

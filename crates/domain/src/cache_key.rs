@@ -161,6 +161,12 @@ impl CacheKey {
         }
     }
 
+    /// Whether the same rows always give the same value. A selection by chance does not, nor does a session, which
+    /// depends on the time as well.
+    pub const fn is_repeatable(&self) -> bool {
+        !matches!(self, Self::HomeRandomPool | Self::UserSession(..))
+    }
+
     /// Whether the value may be stored in Redis. Sessions stay in the process that read them: write access to Redis
     /// must not be enough to revive an ended session or to turn a customer into an administrator.
     pub const fn is_shared(&self) -> bool {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
-use crate::cache_key::{CacheKey, game_tag};
+use crate::cache_key::game_tag;
 use crate::catalogue::iso_millis;
 use crate::ids::{GameId, ShopperId, UserId};
 use crate::money::Money;
@@ -46,22 +46,6 @@ impl CartOwner {
         match self {
             Self::User(id) => ShopperId(id.0),
             Self::Guest(id) => id,
-        }
-    }
-
-    /// The cache key of the cart.
-    pub fn cart_key(self) -> CacheKey {
-        match self {
-            Self::User(id) => CacheKey::UserCart(ShopperId(id.0)),
-            Self::Guest(id) => CacheKey::SessionCart(id),
-        }
-    }
-
-    /// The cache key of the wishlist.
-    pub fn wishlist_key(self) -> CacheKey {
-        match self {
-            Self::User(id) => CacheKey::UserWishlist(ShopperId(id.0)),
-            Self::Guest(id) => CacheKey::SessionWishlist(id),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The public catalogue: games, pages of games, filters and queries.
 //!
-//! The JSON forms are those that the existing shop's front-end reads. They are written once, when the cache is filled,
-//! and read back by the pages, so every type here is both `Serialize` and `Deserialize`. Code that fills
-//! [`CacheKey::CatalogPage`](crate::CacheKey::CatalogPage) or a sibling must store an [`Answer`], because the cached
-//! bytes are a whole HTTP body.
+//! The JSON forms are those that the existing shop's front-end reads. They are written once, when the cache is filled
+//! with an [`Answer`], and read back by the pages, so every type here is both `Serialize` and `Deserialize`.
 
+mod home;
 mod json;
 mod query;
 
@@ -19,8 +18,10 @@ use crate::title::Title;
 use crate::{GameId, Money};
 use json::decimal_number;
 
+pub use home::{GenreTiles, Home, Tile};
 pub use json::iso_millis;
-pub use query::{CatalogQuery, PricePreset, Sort, autocomplete_key, search_key};
+pub use query::{CatalogQuery, PricePreset, Sort};
+pub(crate) use query::{search_digest, suggestions_digest};
 
 /// The envelope of a successful response: `{"success": true, "data": ...}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -61,7 +61,7 @@ pub enum CheckoutFault {
     #[error("The order has no items")]
     Empty,
     /// A quantity of zero or less.
-    #[error("quantity must be a positive whole number")]
+    #[error("quantity must be a whole number from 1")]
     NotPositive,
     /// The quantity of one game is above the limit.
     #[error("At most {most} copies of one game can be ordered at once")]

@@ -287,15 +287,15 @@ mod tests {
 
     #[test]
     fn email_round_trips_and_debug_output_hides_the_code() {
-        let letter = EmailTemplate::Verification {
+        let template = EmailTemplate::Verification {
             nickname: "Ada".into(),
             code: Secret::new("123456"),
             minutes: 30,
         };
-        let stored = serde_json::to_value(&letter).unwrap();
-        assert_eq!(stored["kind"], letter.kind());
-        assert_eq!(serde_json::from_value::<EmailTemplate>(stored).unwrap(), letter);
-        assert!(!format!("{letter:?}").contains("123456"));
+        let stored = serde_json::to_value(&template).unwrap();
+        assert_eq!(stored["kind"], template.kind());
+        assert_eq!(serde_json::from_value::<EmailTemplate>(stored).unwrap(), template);
+        assert!(!format!("{template:?}").contains("123456"));
     }
 
     #[test]
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn emails_with_amounts_round_trip() {
         let nickname = || "Ada".to_owned();
-        let letters = [
+        let templates = [
             EmailTemplate::OrderReceived {
                 nickname: nickname(),
                 order: "0197".into(),
@@ -360,12 +360,12 @@ mod tests {
         let before = serde_json::json!({"kind": "order-received", "nickname": "Ada", "order": "0197", "total": "3.00",
             "lines": [{"title": "Portal", "quantity": 1}]});
         let EmailTemplate::OrderReceived { number, lines, .. } = serde_json::from_value(before).unwrap() else {
-            panic!("another letter");
+            panic!("another template");
         };
         assert_eq!((number, lines[0].price), (None, None));
-        for letter in letters {
-            let stored = serde_json::to_value(&letter).unwrap();
-            assert_eq!(serde_json::from_value::<EmailTemplate>(stored).unwrap(), letter);
+        for template in templates {
+            let stored = serde_json::to_value(&template).unwrap();
+            assert_eq!(serde_json::from_value::<EmailTemplate>(stored).unwrap(), template);
         }
     }
 }

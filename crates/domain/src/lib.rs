@@ -1,17 +1,20 @@
 //! Lockstep's domain rules: money, price and markup, the state machines of orders and order units, accounts, carts,
-//! checkout, the views of orders, transactional e-mails, the arithmetic of rate limits, slugs, and the registry of
-//! cache keys.
+//! checkout, the views of orders, transactional e-mails, the arithmetic of rate limits and of waits, slugs, and the
+//! registry of cache keys.
 //!
 //! No I/O, no async and no clock: callers pass the time in. The rules are those of `docs/data-model.md`; the database
 //! enforces what it can of them (see `crates/store/migrations`).
 
 pub mod account;
 pub mod admin;
+pub mod backoff;
 pub mod cache_key;
+pub mod cached;
 pub mod cart;
 pub mod catalogue;
 pub mod checkout;
 pub mod email_template;
+mod error_chain;
 mod forms;
 pub mod ids;
 pub mod json;
@@ -30,6 +33,7 @@ pub mod slug;
 pub mod title;
 
 pub use cache_key::CacheKey;
+pub use error_chain::error_chain;
 pub use ids::GameId;
 pub use money::Money;
 pub use secret::Secret;

@@ -5,6 +5,15 @@ use unicode_normalization::UnicodeNormalization as _;
 /// The longest slug, in bytes; leaves room for a suffix that makes it unique.
 pub const MAX_LEN: usize = 120;
 
+/// Whether a text has the form of a slug, also of one that an earlier version made.
+pub fn is_slug(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 300
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 /// Turns a title into lower-case ASCII words joined by `-`, at most [`MAX_LEN`] bytes.
 ///
 /// Accents are dropped (`Pokémon` → `pokemon`), `&` becomes `and`, `+` becomes `plus`. A title without a Latin letter

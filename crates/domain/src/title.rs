@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 
 use crate::language::Language;
 
-pub use edition::{base, followers};
+pub use edition::{base, followers, signs};
 
 /// Words that shops append and that tell nothing of the game.
 const OFFER: &[&str] = &["key", "cd", "code", "gift", "account", "digital", "download"];

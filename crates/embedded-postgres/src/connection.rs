@@ -14,7 +14,7 @@ const PORT: u16 = 5432;
 
 /// Maximum length of the socket folder in bytes. A socket's path must be shorter than 108 bytes (`sockaddr_un`), and
 /// PostgreSQL appends `/.s.PGSQL.5432`.
-pub(crate) const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.5432".len();
+const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.5432".len();
 
 /// The role that owns the database; not a superuser.
 const OWNER: &str = "lockstep";
@@ -118,7 +118,9 @@ pub(crate) fn make_socket_dir(home: &Path, account: &Account) -> Result<PathBuf,
             return Ok(folder);
         }
     }
-    Err(Error::NoSocketFolder)
+    Err(Error::NoSocketFolder {
+        longest: LONGEST_SOCKET_FOLDER,
+    })
 }
 
 /// Whether a socket fits into this folder and the path can be written as text, in a URL and in the server's pid file.

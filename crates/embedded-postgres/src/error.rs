@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::log::LogTail;
+use crate::log_tail::LogTail;
 
 /// Why the private PostgreSQL could not be found, started, joined or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ pub enum Error {
     NoAccount,
     /// `postgres` in the data folder links to a folder that no longer exists.
     #[error(
-        "{} points to {}, which is gone. Restore that folder from a backup, or remove the link to begin with an empty database",
+        "{} points to {}, which does not exist. Restore that folder from a backup, or remove the link to begin with an empty database",
         .link.display(), .target.display()
     )]
     HomeGone {
@@ -111,9 +111,12 @@ pub enum Error {
     /// No candidate for the socket folder has a path that is short enough and can be written as text.
     #[error(
         "no folder for PostgreSQL's socket: a path of at most {} bytes is needed, and neither the data folder nor the system's folder for temporary files gives one",
-        crate::connection::LONGEST_SOCKET_FOLDER
+        .longest
     )]
-    NoSocketFolder,
+    NoSocketFolder {
+        /// The longest path that fits, in bytes.
+        longest: usize,
+    },
     /// A name in `Options::settings` is not the name of a setting, or a value cannot be passed to the server.
     #[error("`{name}` cannot be passed to PostgreSQL as a setting")]
     BadSetting {
@@ -134,10 +137,9 @@ pub enum Error {
         /// The last lines of its output.
         tail: LogTail,
     },
-    /// A cluster could only be made that knows no letters but a to z.
+    /// A cluster could only be made that knows only the letters a to z.
     #[error(
-        "this machine has no UTF-8 locale, and its PostgreSQL {version} has no ICU: a shop would find no titles in other letters \
-         than a to z. Install a locale (`locale -a` lists those that are there), or set DATABASE_URL"
+        "this machine has no UTF-8 locale, and its PostgreSQL {version} has no ICU: a search would find no titles in letters other than a to z. Install a locale (`locale -a` lists those that are there), or set DATABASE_URL"
     )]
     NoLetters {
         /// Of the programs.
@@ -179,7 +181,7 @@ pub enum Error {
         waited_s: u64,
     },
     /// The thread that supervises the server could not be started or has ended.
-    #[error("the thread that keeps PostgreSQL has broken off")]
+    #[error("the thread that runs PostgreSQL ended unexpectedly")]
     KeeperGone,
     /// The operating system reported an error.
     #[error("could not {doing} {}", .path.display())]

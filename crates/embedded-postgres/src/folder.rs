@@ -19,9 +19,9 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Signal, geteuid};
 
 use crate::account::Account;
-use crate::binaries::Installation;
 use crate::connection::SUPERUSER;
 use crate::error::Error;
+use crate::installation::Installation;
 use crate::letters::{self, Letters};
 use crate::log::Log;
 use crate::{Durability, process};
@@ -134,7 +134,7 @@ impl DataFolder {
         make_folder(&target, account)?;
         symlink(&target, home).map_err(Error::io("create", home))?;
         tracing::info!(
-            "PostgreSQL runs as the user {}, who may not pass through {}: its data is kept in {}, to which {} points",
+            "PostgreSQL runs as user {}, which has no access to {}: its data is stored in {}, and {} links to it",
             account.name(),
             bar.display(),
             target.display(),
@@ -305,7 +305,8 @@ fn make_cluster_with(
 mod tests {
     use super::*;
 
-    /// A real cluster for each way in which PostgreSQL can come to know letters, on a machine that lacks the ways before it.
+    /// A real cluster for each way in which PostgreSQL can come to know letters, on a machine that lacks the ways
+    /// before it.
     #[test]
     fn a_machine_without_the_usual_locale_gets_a_cluster_that_knows_letters_all_the_same() {
         let installation = crate::programs_for_tests();

@@ -1,9 +1,9 @@
 //! How a new cluster comes to know the letters of all languages, which lower-casing, searching and trigrams need.
 //!
-//! Best is the locale `C.UTF-8` of the C library, which also sorts by code point, the same on every machine. Where it is
-//! missing, the character class of another UTF-8 locale does as well. Where there is none at all, PostgreSQL's own knowledge
-//! has to do: the provider `builtin` of version 17 and later, ICU before. `pg_trgm` takes its letters from the C library even
-//! then (seen with 15.18 and 18.6): likeness of words that are not in ASCII is not found.
+//! Best is the locale `C.UTF-8` of the C library, which also sorts by code point, the same on every machine. Where it
+//! is missing, the character class of another UTF-8 locale does as well. Where there is none at all, PostgreSQL's own
+//! knowledge has to do: the provider `builtin` of version 17 and later, ICU before. `pg_trgm` takes its letters from
+//! the C library even then (seen with 15.18 and 18.6): likeness of words that are not in ASCII is not found.
 
 use std::process::{Command, Stdio};
 
@@ -26,8 +26,8 @@ impl Letters {
     }
 }
 
-/// The ways for a version of PostgreSQL, best first. `listed` names a UTF-8 locale that the machine has; it is only asked
-/// when the first way was no way.
+/// The ways for a version of PostgreSQL, best first. `listed` names a UTF-8 locale that the machine has; it is only
+/// asked when the first way was no way.
 pub(crate) fn choices(major: u32, listed: impl FnOnce() -> Option<String>) -> impl Iterator<Item = Letters> {
     let own = |options: [&str; 2]| Letters {
         arguments: std::iter::once("--locale=C")
@@ -35,7 +35,7 @@ pub(crate) fn choices(major: u32, listed: impl FnOnce() -> Option<String>) -> im
             .map(str::to_owned)
             .collect(),
         lacks: Some(
-            "misspelt titles in other letters than a to z are not found; install one and make a new data folder",
+            "misspelt titles in letters other than a to z are not found; install one and create a new data folder",
         ),
     };
     let other = std::iter::once_with(listed).flatten().map(|name| Letters {
@@ -63,8 +63,8 @@ pub(crate) fn locale_of_this_machine() -> Option<String> {
     utf8_locale(&String::from_utf8_lossy(&listed.stdout))
 }
 
-/// Of what `locale -a` prints, the one to take: rather `C` than English than any other, so that the choice is the same on
-/// machines that have the same.
+/// Of what `locale -a` prints, the one to take: rather `C` than English than any other, so that the choice is the same
+/// on machines that have the same.
 fn utf8_locale(listed: &str) -> Option<String> {
     let utf8 = listed.lines().map(str::trim).filter(|name| {
         let encoding = name.split('@').next().and_then(|name| name.split_once('.'));

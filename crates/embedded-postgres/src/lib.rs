@@ -24,8 +24,10 @@ mod binaries;
 mod connection;
 mod error;
 mod folder;
+mod installation;
 mod letters;
 mod log;
+mod log_tail;
 mod package;
 mod process;
 mod server;
@@ -38,12 +40,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use account::Account;
-pub use binaries::{Installation, Version, provide};
+pub use binaries::provide;
 pub use connection::Connection;
 pub use error::Error;
 use folder::DataFolder;
+pub use installation::{Installation, Version};
 use log::Log;
-pub use log::LogTail;
+pub use log_tail::LogTail;
 use server::{Launch, PidFile, Server};
 
 /// The oldest supported major version of PostgreSQL: that of Debian 12.

@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::account::Account;
-use crate::binaries::Installation;
 use crate::error::Error;
+use crate::installation::Installation;
 use crate::log::Log;
 use crate::process;
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::error::Error;
-use crate::log::{Log, LogTail};
+use crate::log::Log;
+use crate::log_tail::LogTail;
 
 /// Interval at which the state of a process is polled.
 pub(crate) const GLANCE: Duration = Duration::from_millis(5);

@@ -18,7 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::account::Account;
 use crate::error::Error;
-use crate::log::{Log, LogTail};
+use crate::log::Log;
+use crate::log_tail::LogTail;
 use crate::process;
 
 /// Time limit of a start. It usually takes far less than a second; after a crash PostgreSQL first replays at most 1 GB
@@ -117,7 +118,7 @@ fn supervise(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiv
         }
         launch.log.bound();
         if let Some(status) = child.try_wait().map_err(Error::io("wait for", &launch.program))? {
-            tracing::error!("PostgreSQL ended by itself ({status}); starting it again");
+            tracing::error!("PostgreSQL exited unexpectedly ({status}); restarting it");
             match launch.restart(stopped) {
                 Some(again) => child = again,
                 None => return Ok(()),
@@ -240,10 +241,10 @@ impl Launch {
         loop {
             match self.start(stopped) {
                 Ok(child) => {
-                    tracing::info!("PostgreSQL is back");
+                    tracing::info!("PostgreSQL is running again");
                     return Some(child);
                 }
-                Err(error) => tracing::error!("could not bring PostgreSQL back: {error}"),
+                Err(error) => tracing::error!("could not restart PostgreSQL: {error}"),
             }
             if stop_requested(stopped, pause) {
                 return None;

@@ -650,5 +650,5 @@ fn roots_data_folder_may_be_inaccessible_to_other_users() {
 
     fs::remove_dir_all(&home).unwrap();
     let text = Postgres::start(&options(&moved)).unwrap_err().to_string();
-    assert!(text.contains("which is gone"), "{text}");
+    assert!(text.contains("which does not exist"), "{text}");
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_domain::ids::KeyId;
+use lockstep_failpoint::failpoint;
 use lockstep_g2a::{Error, parse_key};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::keys::{self, Arrived, Recorded};
 use lockstep_store::fulfilment::unreadable::{self, Unreadable};
 use lockstep_store::fulfilment::{self as records, Unit};
-use lockstep_store::{StoreError, Tx, failpoint, mutants};
+use lockstep_store::{StoreError, Tx};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -55,7 +56,7 @@ impl Fulfilment {
         match reading.await {
             Ok(result) => result,
             Err(failure) => {
-                tracing::error!(%failure, "reading a key broke off");
+                tracing::error!(%failure, "the task that reads a key failed");
                 self.rest(unit, self.backoff(unit.attempts), Some("reading the key broke off"))
                     .await?;
                 Ok(Next::Yield)
@@ -67,10 +68,7 @@ impl Fulfilment {
         let (inner, lease) = (&self.0, unit.lease);
         let _counted = Counted::one(&inner.reading);
         failpoint!("fetching.call.before");
-        let mut answer = inner.client.key_bytes(id).await;
-        if mutants::make("read-key-again") {
-            answer = inner.client.key_bytes(id).await;
-        }
+        let answer = inner.client.key_bytes(id).await;
         failpoint!("fetching.call.after");
         let mut has_tries = unit.attempts + 1 < inner.settings.unsure_tries;
         let (seen, why) = match answer {
@@ -93,7 +91,7 @@ impl Fulfilment {
         };
         match rules::after_key(seen, has_tries) {
             Fetching::Done => {
-                metrics::counter!("fulfil_units_total", "end" => "delivered").increment(1);
+                metrics::counter!("lockstep_fulfilment_units_total", "end" => "delivered").increment(1);
                 Ok(Next::Yield)
             }
             Fetching::NotYet => {
@@ -174,7 +172,7 @@ impl Fulfilment {
             incidents::add(tx, &incident).await
         })?;
         failpoint!("lost.after");
-        metrics::counter!("fulfil_keys_lost_total").increment(1);
+        metrics::counter!("lockstep_fulfilment_keys_lost_total").increment(1);
         Ok(())
     }
 
@@ -197,8 +195,8 @@ impl Fulfilment {
         };
         match tokio::task::spawn_blocking(put).await {
             Ok(Ok(spooled)) => *answer = spooled,
-            Ok(Err(error)) => tracing::debug!(%error, "an answer could not be put on disk"),
-            Err(error) => tracing::error!(%error, "writing into the spool broke off"),
+            Ok(Err(error)) => tracing::debug!(%error, "an answer could not be written to disk"),
+            Err(error) => tracing::error!(%error, "the task that writes to the spool failed"),
         }
     }
 
@@ -292,7 +290,7 @@ impl Fulfilment {
         };
         failpoint!("record.after");
         if let Err(error) = inner.spool.remove(answer) {
-            tracing::warn!(%error, "a recorded answer is still in the spool; it will be recorded once more, to no effect");
+            tracing::warn!(%error, "a recorded answer could not be removed from the spool; it will be recorded again, without effect");
         }
         failpoint!("record.removed");
         Ok(KeyAnswer::Seen(match recorded {
@@ -315,7 +313,7 @@ impl Fulfilment {
         };
         let incident = Incident::new(
             "KEY_UNREADABLE",
-            "an answer holds no readable key and is kept, sealed: `lockstep keys aside` shows it",
+            "an answer contains no readable key and is stored, sealed: `lockstep keys aside` shows it",
         );
         let incident = incident.of(answer.unit).order(&answer.g2a_order_id);
         let patience = inner.settings.unreadable;
@@ -325,16 +323,16 @@ impl Fulfilment {
             incidents::add(tx, &incident).await.map(|()| kept)
         })?;
         failpoint!("unreadable.after");
-        metrics::counter!("fulfil_keys_unreadable_total").increment(1);
+        metrics::counter!("lockstep_fulfilment_keys_unreadable_total").increment(1);
         if let Some(game) = &kept.stopped {
             tracing::error!(
                 game,
-                "too many answers of G2A hold no readable key: this game is not bought until a person lifts that, or for {} h",
-                patience.stop.as_secs() / 3600
+                "too many G2A answers contain no readable key: this game is not bought until staff allow it, or for {}",
+                in_words(patience.stop)
             );
         }
         if let Err(error) = inner.spool.remove(answer) {
-            tracing::warn!(%error, "a kept answer is still in the spool; it will be kept once more, to no effect");
+            tracing::warn!(%error, "a stored answer could not be removed from the spool; it will be stored again, without effect");
         }
         Ok(KeyAnswer::Unreadable {
             times: kept.of_this_order,
@@ -365,4 +363,32 @@ enum KeyAnswer {
         /// Number of such answers for this order.
         times: u32,
     },
+}
+
+/// A duration in its largest unit that loses nothing.
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 3600 && seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        seconds if seconds >= 60 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_the_unit_that_fits() {
+        for (seconds, words) in [
+            (0, "0 s"),
+            (30, "30 s"),
+            (90, "90 s"),
+            (1_800, "30 min"),
+            (5_400, "90 min"),
+            (86_400, "24 h"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
 }

@@ -73,10 +73,10 @@ impl Fulfilment {
                     Ok(Ok(_)) => String::new(),
                 };
                 if gate.stopped.is_none() {
-                    metrics::counter!("fulfil_spool_stops_total").increment(1);
+                    metrics::counter!("lockstep_fulfilment_spool_stops_total").increment(1);
                     tracing::error!(
                         error = reason,
-                        "the spool cannot be written, so this worker buys nothing until it can; other workers go on"
+                        "the spool cannot be written, so this worker buys nothing until it can; other workers continue"
                     );
                 }
                 gate.row = Row::MayBeThere;

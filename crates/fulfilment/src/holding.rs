@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use lockstep_domain::ids::UnitId;
+use lockstep_failpoint::failpoint;
+use lockstep_store::StoreError;
 use lockstep_store::fulfilment::{self as records, Lease, Unit};
-use lockstep_store::{StoreError, failpoint, traces};
+use lockstep_store::traces;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -74,7 +76,7 @@ impl Fulfilment {
                 Ok(Next::Yield) => return,
                 Ok(Next::Continue) => None,
                 Err(StoreError::Fenced) => {
-                    tracing::debug!(unit = %unit.lease.unit, "somebody else has this unit now");
+                    tracing::debug!(unit = %unit.lease.unit, "another worker holds this unit now");
                     return;
                 }
                 Err(error) => Some(error),
@@ -170,7 +172,7 @@ impl Fulfilment {
                 tracing::warn!(
                     unit = %unit.lease.unit,
                     error = &error as &dyn std::error::Error,
-                    "a copy could not be handed back; it is looked at again when its lease is over"
+                    "a unit could not be released; it is claimed again when its lease expires"
                 );
                 return;
             }

@@ -29,14 +29,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lockstep_domain::Money;
+use lockstep_domain::backoff::exponential;
 use lockstep_domain::ids::{KeyId, UnitId};
 use lockstep_domain::price::Pricing;
 use lockstep_domain::secret::Secret;
+use lockstep_failpoint::failpoint;
 use lockstep_g2a::Client;
 use lockstep_store::clock::{self, ClockWatch, Step};
 use lockstep_store::fulfilment::unreadable::Patience;
 use lockstep_store::fulfilment::{self as records, EmailSettings, Unit};
-use lockstep_store::{Store, StoreError, failpoint};
+use lockstep_store::{Store, StoreError};
 use lockstep_vault::Keys;
 use rand::Rng as _;
 use tokio::sync::Notify;
@@ -187,7 +189,7 @@ impl std::fmt::Debug for Fulfilment {
 }
 
 /// What e-mails may contain under these settings.
-pub fn emails(keys: &Keys, keys_in_emails: bool) -> EmailSettings {
+pub fn email_settings(keys: &Keys, keys_in_emails: bool) -> EmailSettings {
     let keys = keys.clone();
     let open = move |id: KeyId, sealed: &[u8]| {
         let plain = keys.open(&records::keys::place(id), sealed).ok()?;
@@ -206,7 +208,7 @@ impl Fulfilment {
     pub fn open(store: Store, client: Client, keys: Keys, folder: &Path, settings: Settings) -> io::Result<Self> {
         let (spool, dead) = Spool::open(folder, keys.clone())?;
         Ok(Self(Arc::new(Inner {
-            emails: emails(&keys, settings.keys_in_emails),
+            emails: email_settings(&keys, settings.keys_in_emails),
             store,
             client,
             keys,
@@ -311,7 +313,7 @@ impl Fulfilment {
         for worker in dead {
             let freed = records::release_worker(&self.0.store, *worker).await?;
             if freed > 0 {
-                tracing::info!(freed, "took up {freed} unit(s) that a worker had left");
+                tracing::info!(freed, "resumed {freed} unit(s) of a worker that ended");
             }
             failpoint!("recover.released");
         }
@@ -334,17 +336,17 @@ impl Fulfilment {
             None => return Ok(()),
             Some(Step::Back(by)) => tracing::warn!(
                 seconds = by.as_secs(),
-                "the database's clock was set back by {} s; what waits goes on from now",
+                "the database's clock was set back by {} s; waits continue from now",
                 by.as_secs()
             ),
             Some(Step::Forward(by)) => tracing::warn!(
                 seconds = by.as_secs(),
-                "the database's clock was set forward by {} s, or this machine slept; nothing is decided by its age for {} s",
+                "the database's clock was set forward by {} s, or this machine was suspended; no decision uses an age for {} s",
                 by.as_secs(),
                 self.0.settings.request_lifetime.as_secs()
             ),
         }
-        metrics::counter!("database_clock_steps_total").increment(1);
+        metrics::counter!("lockstep_database_clock_steps_total").increment(1);
         self.0.renew.notify_waiters();
         self.resume_waits().await
     }
@@ -355,7 +357,7 @@ impl Fulfilment {
             tracing::warn!(
                 units = moved.units,
                 others = moved.others,
-                "waits that had begun in the future begin now: {} copies of orders, {} others",
+                "restarted waits that began in the future: {} order units, {} others",
                 moved.units,
                 moved.others
             );
@@ -462,7 +464,7 @@ impl Fulfilment {
     /// Exponential backoff with a cap, reduced at random by up to a quarter.
     fn backoff(&self, attempts: u32) -> Duration {
         let (base, cap) = self.0.settings.backoff;
-        let full = base.saturating_mul(1_u32 << attempts.min(16)).min(cap);
+        let full = exponential(base, attempts, cap);
         full.mul_f64(rand::rng().random_range(0.75..=1.0))
     }
 }

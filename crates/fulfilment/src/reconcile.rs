@@ -9,10 +9,11 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use lockstep_domain::ids::{OrderId, UnitId};
 use lockstep_domain::order::UnitState;
+use lockstep_failpoint::failpoint;
 use lockstep_g2a::Client;
 use lockstep_store::fulfilment::review::{self, Remembered};
 use lockstep_store::fulfilment::{EmailSettings, incidents, unreadable};
-use lockstep_store::{Store, StoreError, failpoint};
+use lockstep_store::{Store, StoreError};
 use serde::Serialize;
 
 use crate::reading;
@@ -128,7 +129,7 @@ pub async fn reconcile(
     }
     for answer in unreadable::waiting(store, MOST).await? {
         let what = format!(
-            "an answer of {} bytes for {} holds no readable key; `lockstep keys aside show {}` shows it",
+            "an answer of {} bytes for {} contains no readable key; `lockstep keys aside show {}` shows it",
             answer.bytes, answer.game, answer.id
         );
         let mut difference = Difference::new(what, Remedy::Person);
@@ -144,7 +145,7 @@ pub async fn reconcile(
                 found.push(Difference::new(what, Remedy::RunWorker));
             }
             if aside > 0 {
-                let what = format!("{aside} file(s) that no secret opens were put aside in the spool {place}");
+                let what = format!("{aside} file(s) that no secret opens were set aside in the spool {place}");
                 found.push(Difference::new(what, Remedy::Person));
             }
         }
@@ -179,29 +180,29 @@ fn compare(remembered: &Remembered, seen: DetailsOutcome) -> Option<Difference> 
     let told = |what: &str, remedy| Some(Difference::new(what, remedy).about(remembered));
     match seen {
         DetailsOutcome::Paid if !is_open && remembered.pay_asked_at.is_none() => told(
-            "G2A says that an order is paid which nobody here asked to pay",
+            "G2A reports an order as paid that this shop did not pay",
             Remedy::Person,
         ),
         DetailsOutcome::Paid if !is_open => told(
-            "paid at G2A, and given up here: its key was lost, or the money was lost",
+            "paid at G2A, and given up here: its key or its money was lost",
             Remedy::Person,
         ),
         DetailsOutcome::Paid if matches!(remembered.state, UnitState::Ordered | UnitState::Paying) => {
-            told("paid at G2A, which is not known here yet", Remedy::LookAgain)
+            told("paid at G2A, and not recorded here yet", Remedy::LookAgain)
         }
         DetailsOutcome::Paid if remembered.state == UnitState::Paid => {
-            told("the key can be had and was not fetched yet", Remedy::LookAgain)
+            told("the key is ready and was not fetched yet", Remedy::LookAgain)
         }
         DetailsOutcome::Unpaid if matches!(remembered.state, UnitState::Paid | UnitState::Fetching) && is_open => {
-            told("paid as far as we know, unpaid as far as G2A knows", Remedy::Person)
+            told("paid according to this shop, unpaid according to G2A", Remedy::Person)
         }
-        DetailsOutcome::TakenBack if is_open => told("G2A has taken the order back", Remedy::LookAgain),
+        DetailsOutcome::TakenBack if is_open => told("G2A has reverted the order", Remedy::LookAgain),
         DetailsOutcome::NotFound if is_open && remembered.pay_asked_at.is_some() => told(
-            "G2A does not know an order that it was to be paid for",
+            "G2A does not know an order whose payment was requested",
             Remedy::LookAgain,
         ),
         _ if is_open && overdue && !remembered.is_held => told(
-            "due for more than ten minutes, and nobody works on it",
+            "due for more than ten minutes, and claimed by no worker",
             Remedy::RunWorker,
         ),
         _ => None,

@@ -51,7 +51,7 @@ pub fn after_create(seen: CreateOutcome, has_tries: bool, is_patient: bool) -> A
 }
 
 /// The reason shown to the user when [`AfterCreate::Refund`] follows.
-pub fn told(seen: CreateOutcome) -> RefundReason {
+pub fn refund_reason(seen: CreateOutcome) -> RefundReason {
     match seen {
         CreateOutcome::SoldOut => RefundReason::SoldOut,
         CreateOutcome::OverMaxCost => RefundReason::TooDear,

@@ -169,7 +169,7 @@ impl Spool {
             return Ok(None);
         }
         let (anew, dead) = take_slot(&self.folder, &self.keys, Some(slot.worker))?;
-        tracing::warn!(folder = %self.folder.display(), "the folder of the spool was gone and is made again");
+        tracing::warn!(folder = %self.folder.display(), "the spool folder was missing and has been created again");
         let dead = dead.into_iter().filter(|worker| *worker != slot.worker).collect();
         *slot = anew;
         Ok(Some(dead))
@@ -200,7 +200,7 @@ impl Spool {
         let name = Uuid::now_v7().simple().to_string();
         let sealed = self.keys.seal(&place(&name), &plain);
         let whole = self.write_answer(&name, &sealed).or_else(|error| {
-            tracing::warn!(%error, "an answer could not be written; it is tried once more with the room that was kept");
+            tracing::warn!(%error, "an answer could not be written; retrying with the reserved space");
             self.failed.store(true, Ordering::Relaxed);
             self.retake_slot()?;
             drop(std::fs::remove_file(self.slot().path.join(RESERVE)));
@@ -247,7 +247,7 @@ impl Spool {
                     body,
                 });
             } else {
-                tracing::error!(file = %path.display(), "an answer in the spool cannot be opened and is put aside");
+                tracing::error!(file = %path.display(), "an answer in the spool cannot be opened and is set aside");
                 set_aside(&path, &self.aside)?;
             }
         }
@@ -502,7 +502,7 @@ fn take_over(slot: &Path, own: &Path, aside: &Path, keys: &Keys) -> io::Result<(
                 continue;
             }
             if unseal(keys, &path, &sealed).is_none() {
-                tracing::error!(file = %path.display(), "a dead process left half an answer; it is put aside");
+                tracing::error!(file = %path.display(), "a process that ended left a partial answer; it is set aside");
                 set_aside(&path, aside)?;
                 continue;
             }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use lockstep_domain::Money;
 use lockstep_domain::order::{RefundReason, UnitState};
+use lockstep_failpoint::failpoint;
 use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::{self as records, Unit, keys, unreadable};
-use lockstep_store::{StoreError, Tx, failpoint, mutants};
+use lockstep_store::{StoreError, Tx};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::reading::{self, Stop};
@@ -78,7 +79,7 @@ impl Fulfilment {
         .await)?;
         failpoint!("begin.own.after");
         if sold.is_some() {
-            metrics::counter!("fulfil_units_total", "end" => "own_stock").increment(1);
+            metrics::counter!("lockstep_fulfilment_units_total", "end" => "own_stock").increment(1);
             return Ok(Next::Yield);
         }
         if unit.product.is_none() {
@@ -128,9 +129,7 @@ impl Fulfilment {
                 format!("G2A wants to be paid in {}", created.currency),
             ),
             Ok(created) => match cents_up(created.price) {
-                Some(price) if price <= floor || mutants::make("pay-above-price") => {
-                    (CreateOutcome::Created, Some((created, price)), String::new())
-                }
+                Some(price) if price <= floor => (CreateOutcome::Created, Some((created, price)), String::new()),
                 Some(price) => {
                     self.correct_price(unit, created, price).await?;
                     (
@@ -196,7 +195,7 @@ impl Fulfilment {
                 failpoint!("ordering.anew.after");
                 Ok(Next::Yield)
             }
-            AfterCreate::Refund => self.refund(unit, rules::told(seen), &why).await,
+            AfterCreate::Refund => self.refund(unit, rules::refund_reason(seen), &why).await,
         }
     }
 
@@ -290,7 +289,7 @@ impl Fulfilment {
                 )
                 .await)?;
                 failpoint!("paid.after");
-                metrics::counter!("fulfil_payments_total").increment(1);
+                metrics::counter!("lockstep_fulfilment_payments_total").increment(1);
                 Ok(Next::Continue)
             }
             Paying::NotPaid => {
@@ -322,13 +321,7 @@ impl Fulfilment {
                 let why = answer
                     .as_ref()
                     .err()
-                    .map_or_else(|| "G2A says neither yes nor no".to_owned(), Error::to_string);
-                if mutants::make("buy-again") {
-                    commit!(inner, "fulfil.give_up", [why], |tx, _l| {
-                        records::give_up(tx, lease, Duration::ZERO, &why).await
-                    })?;
-                    return Ok(Next::Yield);
-                }
+                    .map_or_else(|| "G2A gives no definite answer".to_owned(), Error::to_string);
                 if answer.as_ref().err().and_then(Error::code) == Some(&Code::PaymentTooLate) {
                     let wait = inner.settings.request_lifetime;
                     failpoint!("too_late.before");
@@ -445,8 +438,8 @@ impl Fulfilment {
         )
         .await)?;
         failpoint!("refund.after");
-        tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a copy: {why}");
-        metrics::counter!("fulfil_units_total", "end" => "refunded").increment(1);
+        tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a unit: {why}");
+        metrics::counter!("lockstep_fulfilment_units_total", "end" => "refunded").increment(1);
         Ok(Next::Yield)
     }
 

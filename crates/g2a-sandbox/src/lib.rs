@@ -152,7 +152,7 @@ pub enum StartError {
     #[error("cannot load the catalogue")]
     Catalogue(#[from] LoadError),
     /// The generation of the catalogue was interrupted, because the runtime is shutting down.
-    #[error("interrupted while making the catalogue")]
+    #[error("interrupted while generating the catalogue")]
     Interrupted,
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::TokenFailure;
-use crate::secret::SecretText;
+use lockstep_domain::Secret;
 
 /// Lifetime assumed for a token that does not state one.
 const UNSTATED_LIFETIME: Duration = Duration::from_mins(5);
@@ -82,7 +82,7 @@ impl TokenCache {
     /// Returns the current token, or the result of `fetch`. `fetch` only runs when needed, for one caller at a time.
     pub(crate) async fn get(
         &self,
-        fetch: impl Future<Output = Result<(SecretText, Option<u64>), TokenFailure>>,
+        fetch: impl Future<Output = Result<(Secret, Option<u64>), TokenFailure>>,
     ) -> Result<Authorization, TokenFailure> {
         let seen = self.attempts.load(Ordering::Acquire);
         let mut tokens = self.inner.lock().await;
@@ -176,7 +176,7 @@ mod tests {
 
     /// Returns the current token; when needed, fetches one that the server issues now.
     async fn get(cache: &TokenCache, text: &str, seconds: Option<u64>) -> Result<Authorization, TokenFailure> {
-        cache.get(ready(Ok((SecretText::new(text), seconds)))).await
+        cache.get(ready(Ok((Secret::new(text), seconds)))).await
     }
 
     #[tokio::test]

@@ -4,8 +4,8 @@
 //! request; `answers` reads the responses; `patience` limits the time; `http` has the two HTTP clients and the reason
 //! for two.
 //!
-//! Every request counts in `g2a_calls_total{call,outcome}` (`ok`, `refused`, `rate_limited`, `server_error`,
-//! `bad_answer`, `lost`, `not_sent`); `g2a_call_seconds{call}` measures the requests that were sent, without the wait
+//! Every request counts in `lockstep_g2a_calls_total{call,outcome}` (`ok`, `refused`, `rate_limited`, `server_error`,
+//! `bad_answer`, `lost`, `not_sent`); `lockstep_g2a_call_seconds{call}` measures the requests that were sent, without the wait
 //! for the budget.
 
 mod answers;
@@ -27,12 +27,12 @@ use crate::breaker::{Breaker, Health};
 use crate::budget::Budget;
 use crate::config::{Auth, Config, ConfigError};
 use crate::error::{BadAnswer, Call, Error};
-use crate::secret::SecretText;
 use crate::wire::{
     CreatedOrder, OrderDetails, Payment, Product, ProductPage, parse_created_order, parse_order_details, parse_payment,
     parse_product_page,
 };
 use answers::BodyEnd;
+use lockstep_domain::Secret;
 use requests::{Request, argument};
 
 pub use answers::RawKeyAnswer;
@@ -65,8 +65,8 @@ enum Signer {
     Bearer {
         tokens: TokenCache,
         token_url: String,
-        client_id: SecretText,
-        client_secret: SecretText,
+        client_id: Secret,
+        client_secret: Secret,
     },
 }
 
@@ -248,5 +248,5 @@ impl Client {
 }
 
 fn count(call: Call, outcome: &'static str) {
-    metrics::counter!("g2a_calls_total", "call" => call.name(), "outcome" => outcome).increment(1);
+    metrics::counter!("lockstep_g2a_calls_total", "call" => call.name(), "outcome" => outcome).increment(1);
 }

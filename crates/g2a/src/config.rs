@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-use crate::secret::SecretText;
+use lockstep_domain::Secret;
 
 /// Settings of a [`Client`](crate::Client). Start from [`Config::new`] and change what differs.
 #[derive(Debug, Clone)]
@@ -66,20 +66,20 @@ pub enum Auth {
     /// `Authorization: {hash}, {SHA-256(hash + email + secret)}`: the documented form.
     Hash {
         /// API hash; newer dashboards call it client id.
-        api_hash: SecretText,
+        api_hash: Secret,
         /// E-mail address of the merchant account.
         email: String,
         /// API secret; newer dashboards call it client secret.
-        secret: SecretText,
+        secret: Secret,
     },
     /// A bearer token fetched with client credentials; two shops are known to use it on the product list.
     OAuth {
         /// The token endpoint: `https://api.g2a.com/oauth/token`.
         token_url: String,
         /// Client id.
-        client_id: SecretText,
+        client_id: Secret,
         /// Client secret.
-        client_secret: SecretText,
+        client_secret: Secret,
     },
 }
 
@@ -221,17 +221,17 @@ mod tests {
 
     fn hash() -> Auth {
         Auth::Hash {
-            api_hash: SecretText::new("hash-value"),
+            api_hash: Secret::new("hash-value"),
             email: "shop@example.test".into(),
-            secret: SecretText::new("secret-value"),
+            secret: Secret::new("secret-value"),
         }
     }
 
     fn oauth(token_url: &str) -> Auth {
         Auth::OAuth {
             token_url: token_url.into(),
-            client_id: SecretText::new("id-value"),
-            client_secret: SecretText::new("client-secret-value"),
+            client_id: Secret::new("id-value"),
+            client_secret: Secret::new("client-secret-value"),
         }
     }
 
@@ -274,9 +274,9 @@ mod tests {
     fn credentials_with_invalid_header_characters_are_refused_by_name() {
         for bad in ["", "two\nlines", " padded"] {
             let auth = Auth::Hash {
-                api_hash: SecretText::new(bad),
+                api_hash: Secret::new(bad),
                 email: "a@b".into(),
-                secret: SecretText::new("s"),
+                secret: Secret::new("s"),
             };
             let refused = Config::new("https://api.g2a.com/v1", auth).validate().unwrap_err();
             assert!(refused.to_string().contains("API hash"), "{refused}");

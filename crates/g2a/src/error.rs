@@ -171,7 +171,7 @@ pub enum TokenFailure {
         status: u16,
     },
     /// Too many token requests.
-    #[error("the token server asks to slow down")]
+    #[error("the token server's rate limit is reached")]
     RateLimited {
         /// The value of `Retry-After`.
         retry_after: Option<Duration>,

@@ -18,7 +18,6 @@
 //! installed or needed.
 
 mod config;
-mod secret;
 
 mod client;
 
@@ -39,7 +38,6 @@ pub use budget::{
 pub use client::{Client, MAX_PAGE, NewOrder, PAGE_SIZE, ProductQuery, RawKeyAnswer};
 pub use config::{Auth, BreakerConfig, Config, ConfigError, RetryConfig};
 pub use error::{BadAnswer, Call, Code, Error, Lost, NotSent, Outcome, Repeat, TokenFailure};
-pub use secret::SecretText;
 pub use wire::{
     Category, CreatedOrder, Key, OrderDetails, OrderStatus, Payment, PriceLimit, Product, ProductPage, Requirements,
     Unreadable, Video, parse_created_order, parse_key, parse_order_details, parse_payment, parse_product_page,

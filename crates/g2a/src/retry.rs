@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lockstep_domain::backoff::exponential;
 use rand::Rng;
 
 use crate::config::RetryConfig;
@@ -11,8 +12,7 @@ use crate::config::RetryConfig;
 /// Returns a random wait before the attempt after `attempt` (1 for the first): between zero and `base · 2^(attempt-1)`,
 /// at most `cap`.
 pub(crate) fn backoff(config: &RetryConfig, attempt: u32, random: &mut impl Rng) -> Duration {
-    let doublings = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-    let upper = config.base.saturating_mul(doublings).min(config.cap);
+    let upper = exponential(config.base, attempt.saturating_sub(1), config.cap);
     let upper_ms = u64::try_from(upper.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(random.random_range(0..=upper_ms))
 }

@@ -9,8 +9,8 @@ mod products;
 use serde_json::value::RawValue;
 
 use crate::error::{BadAnswer, Call, Code, Error};
-use crate::secret::SecretText;
 use json::{Object, object, string, text, whole};
+use lockstep_domain::Secret;
 
 pub(crate) use json::is_id;
 pub use orders::{
@@ -26,16 +26,13 @@ pub(crate) fn error_code(body: &[u8]) -> Option<Code> {
 }
 
 /// Parses the answer of the token endpoint: the token and its lifetime in seconds, if stated.
-pub(crate) fn parse_token(body: &[u8]) -> Option<(SecretText, Option<u64>)> {
+pub(crate) fn parse_token(body: &[u8]) -> Option<(Secret, Option<u64>)> {
     let answer = object(std::str::from_utf8(body).ok()?)?;
     let token = answer
         .get("access_token")
         .and_then(|raw| string(raw))
         .filter(|token| !token.is_empty())?;
-    Some((
-        SecretText::new(token),
-        answer.get("expires_in").and_then(|raw| whole(raw)),
-    ))
+    Some((Secret::new(token), answer.get("expires_in").and_then(|raw| whole(raw))))
 }
 
 /// Returns the body as text. Text that is not UTF-8 is not JSON.

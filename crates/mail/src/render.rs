@@ -531,7 +531,7 @@ mod tests {
                 EmailTemplate::SecondFactorRemoved {
                     nickname: nickname.clone(),
                 },
-                vec!["no longer asks for a code", "https://shop.example/forgot-password"],
+                vec!["no longer requires a code", "https://shop.example/forgot-password"],
             ),
             (
                 EmailTemplate::SecondFactorReset {
@@ -711,10 +711,10 @@ mod tests {
         assert_eq!(written.subject, "Deine Bestellung 7ZK3M0Q9XA bei Lockstep");
         assert_eq!(
             written.text,
-            "Hallo Ada,\n\nDanke für deine Bestellung. Wir haben die Summe von deinem Guthaben abgebucht:\n\n\
+            "Hallo Ada,\n\nDanke für deine Bestellung. Du hast die Summe von deinem Guthaben bezahlt:\n\n\
              3 × Half-Life (Steam · USA): 30,75\u{a0}€\n\n\
              Zwischensumme: 30,75\u{a0}€\nRabatt: -0,50\u{a0}€\nSumme: 30,25\u{a0}€\nBestellnummer: 7ZK3M0Q9XA\n\n\
-             Bestellung ansehen:\nhttps://shop.example/orders/0197\n\nDeine Keys erscheinen dort, sobald sie da sind.\n\n\
+             Bestellung ansehen:\nhttps://shop.example/orders/0197\n\nDeine Keys erscheinen dort, sobald sie geliefert sind.\n\n\
              Lockstep\nhttps://shop.example\n"
         );
     }

@@ -25,7 +25,7 @@ pub enum SmtpAddressError {
     )]
     PasswordCharacter,
     /// A `%` that does not begin an escape.
-    #[error("the user or the password holds a % that is followed by no two hexadecimal digits; write % as %25")]
+    #[error("the user or the password contains a % that is followed by no two hexadecimal digits; write % as %25")]
     PercentSign,
     /// A user without a password.
     #[error("there is a user and no password; write user:password@host, and percent-encode a : in the user as %3A")]
@@ -46,7 +46,7 @@ pub enum SmtpAddressError {
     #[error("tls is {0:?}; it has to be required, opportunistic or none")]
     Tls(String),
     /// `tls` contradicts `smtps`.
-    #[error("smtps:// is always encrypted; leave ?tls= out")]
+    #[error("smtps:// is always encrypted; remove ?tls=")]
     TlsOfSmtps,
     /// Invalid name for EHLO.
     #[error("the path, which is the name for EHLO, is not a host name")]
@@ -332,7 +332,7 @@ mod tests {
                 "\"starttls\" is not known",
             ),
             ("smtp://u:hunter2@mail.example?tls=yes", "tls is \"yes\""),
-            ("smtps://u:hunter2@mail.example?tls=none", "leave ?tls= out"),
+            ("smtps://u:hunter2@mail.example?tls=none", "remove ?tls="),
         ] {
             let error = error(url);
             assert!(error.contains(part), "{url}: {error}");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lettre::address::Envelope;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
@@ -23,7 +24,7 @@ pub enum EmailTransportError {
     /// Temporary: the server is unreachable, busy or slow, or the folder is not writable.
     #[error("not delivered: {0}")]
     Later(String),
-    /// The sender's, the recipient's or the server's address is invalid.
+    /// The sender's, the recipient's or the server's address is invalid, or the server cannot deliver to its form.
     #[error("not an address: {0}")]
     Address(String),
 }
@@ -129,10 +130,13 @@ impl EmailTransport {
         written: &RenderedEmail,
     ) -> Result<(), EmailTransportError> {
         let (Self::Smtp { from, .. } | Self::Folder { from, .. }) = self;
-        let to: Address = recipient
-            .parse()
-            .map_err(|_| EmailTransportError::Address("recipient".into()))?;
+        let nowhere = || EmailTransportError::Address("recipient".into());
+        let to = address(recipient).ok_or_else(nowhere)?;
+        // Without one, lettre reads the addresses back from the header, and not every address that it writes.
+        let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()]).map_err(|_| nowhere())?;
+        let needs_utf8 = !to.user().is_ascii();
         let message = Message::builder()
+            .envelope(envelope)
             .from(from.clone())
             .to(Mailbox::new(None, to))
             .subject(&written.subject)
@@ -146,11 +150,17 @@ impl EmailTransport {
                     })
                     .singlepart(SinglePart::html(written.html.clone())),
             )
-            .map_err(|_| EmailTransportError::Refused("the letter cannot be put into a message".into()))?;
+            .map_err(|_| EmailTransportError::Refused("the e-mail cannot be encoded".into()))?;
         match self {
             Self::Smtp { transport, .. } => match tokio::time::timeout(TIMEOUT * 2, transport.send(message)).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) if error.is_permanent() => Err(EmailTransportError::Refused(error.to_string())),
+                // The server lacks SMTPUTF8: it would say the same every time.
+                Ok(Err(error)) if needs_utf8 && error.is_client() && error.to_string().contains("non-ascii") => {
+                    Err(EmailTransportError::Address(
+                        "recipient: the mail server takes no letters outside ASCII before the @".into(),
+                    ))
+                }
                 Ok(Err(error)) => Err(EmailTransportError::Later(error.to_string())),
                 Err(_) => Err(EmailTransportError::Later("the mail server is too slow".into())),
             },
@@ -162,6 +172,16 @@ impl EmailTransport {
             }
         }
     }
+}
+
+/// A recipient as it is sent: the domain in its ASCII form, which every server takes.
+fn address(recipient: &str) -> Option<Address> {
+    let (local, domain) = recipient.rsplit_once('@')?;
+    let domain = match url::Host::parse(domain) {
+        Ok(url::Host::Domain(domain)) => domain,
+        _ => domain.to_owned(),
+    };
+    Address::new(local, domain).ok()
 }
 
 /// Unencoded text: operators copy links from the file, and transfer encodings would break them into lines.

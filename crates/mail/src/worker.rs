@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lockstep_domain::backoff::exponential;
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
 use lockstep_store::accounts::{self, NewCode};
@@ -168,7 +169,7 @@ impl EmailWorker {
                         });
                     }
                 }
-                Err(error) => tracing::warn!(%error, "letters wait: the queue cannot be read"),
+                Err(error) => tracing::warn!(%error, "e-mails wait: the outbox cannot be read"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -218,8 +219,8 @@ impl EmailWorker {
 
     /// Claims e-mails for the free connections; during a pause of ordinary e-mails only urgent ones.
     async fn claim(&self, in_hand: &InHand, rests: bool) -> Result<Vec<Claimed>, StoreError> {
-        for (letter, kind) in mail::drop_late(&self.store).await? {
-            tracing::warn!(%letter, kind, "a letter was dropped: what it says had run out before it could be sent");
+        for (email, kind) in mail::drop_late(&self.store).await? {
+            tracing::warn!(%email, kind, "an e-mail was dropped: its code or link expired before it could be sent");
         }
         let (all, ordinary) = in_hand.with(|all| {
             let ordinary = all.values().filter(|(_, is_urgent)| !is_urgent).count();
@@ -259,7 +260,7 @@ impl EmailWorker {
             if !leases.is_empty()
                 && let Err(error) = mail::renew(&self.store, &leases, self.sending.lease).await
             {
-                tracing::warn!(%error, "the leases of letters in hand could not be prolonged");
+                tracing::warn!(%error, "the leases of claimed e-mails could not be renewed");
             }
         }
     }
@@ -291,7 +292,7 @@ impl EmailWorker {
             match noted {
                 Ok(_) => break,
                 Err(error) if attempt == NOTED_WITHIN => {
-                    tracing::warn!(letter = %claimed.id, %error, "what came of a letter could not be noted: it is tried again");
+                    tracing::warn!(email = %claimed.id, %error, "the result of a delivery could not be recorded: it is retried");
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(100) * attempt * attempt).await,
             }
@@ -299,11 +300,11 @@ impl EmailWorker {
         match outcome {
             Ok(()) => Fate::Sent,
             Err(error) if retry_in.is_some() => {
-                tracing::warn!(letter = %claimed.id, attempts = claimed.attempts, %error, "a letter has to wait");
+                tracing::warn!(email = %claimed.id, attempts = claimed.attempts, %error, "an e-mail is delayed");
                 Fate::Later
             }
             Err(error) => {
-                tracing::error!(letter = %claimed.id, attempts = claimed.attempts, %error, "a letter was given up");
+                tracing::error!(email = %claimed.id, attempts = claimed.attempts, %error, "an e-mail was given up");
                 Fate::GivenUp
             }
         }
@@ -312,10 +313,10 @@ impl EmailWorker {
     /// Releases an e-mail that this worker cannot read to other workers.
     async fn leave(&self, claimed: &Claimed, why: NotReadable) -> Fate {
         match mail::leave(&self.store, claimed, why).await {
-            Ok(true) => tracing::warn!(letter = %claimed.id, "an e-mail {why}"),
+            Ok(true) => tracing::warn!(email = %claimed.id, "an e-mail {why}"),
             Ok(false) => {}
             // Its lease expires.
-            Err(error) => tracing::warn!(letter = %claimed.id, %error, "an e-mail {why}"),
+            Err(error) => tracing::warn!(email = %claimed.id, %error, "an e-mail {why}"),
         }
         Fate::Left
     }
@@ -329,7 +330,7 @@ impl EmailWorker {
         };
         let email = &self.current(claimed, email).await?;
         let written = render::write(email, language, &self.head)
-            .map_err(|_| EmailTransportError::Refused("the letter could not be written".into()))?;
+            .map_err(|_| EmailTransportError::Refused("the e-mail could not be rendered".into()))?;
         self.delivery.deliver(claimed, &written).await
     }
 }
@@ -358,8 +359,8 @@ fn retry_in(error: &EmailTransportError, attempts: u32) -> Option<Duration> {
         EmailTransportError::Refused(_) => MOST_REFUSALS,
         EmailTransportError::Later(_) => MOST_ATTEMPTS,
     };
-    let wait = Duration::from_secs(30).saturating_mul(2u32.saturating_pow(attempts.saturating_sub(1)));
-    (attempts < most).then(|| wait.min(LONGEST_WAIT))
+    let wait = exponential(Duration::from_secs(30), attempts.saturating_sub(1), LONGEST_WAIT);
+    (attempts < most).then_some(wait)
 }
 
 #[cfg(test)]

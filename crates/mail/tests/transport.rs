@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use lockstep_domain::account::Email;
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::language::Language;
 use lockstep_mail::{EmailBranding, EmailTransport, EmailTransportError, write};
@@ -75,6 +76,11 @@ async fn talk(stream: TcpStream, offers: &str, heard: &Mutex<Heard>) -> std::io:
 }
 
 async fn send(url: &str) -> Result<(), EmailTransportError> {
+    let delivery = EmailTransport::smtp(url, "Lockstep <shop@shop.example>", 1).unwrap();
+    send_to(&delivery, "ada@example.com").await
+}
+
+async fn send_to(delivery: &EmailTransport, recipient: &str) -> Result<(), EmailTransportError> {
     let email = EmailTemplate::PasswordChanged { nickname: "Ada".into() };
     let head = EmailBranding {
         shop: "Lockstep".into(),
@@ -85,14 +91,60 @@ async fn send(url: &str) -> Result<(), EmailTransportError> {
         user: None,
         id: Uuid::now_v7(),
         lease: Uuid::new_v4(),
-        recipient: "ada@example.com".into(),
+        recipient: recipient.into(),
         letter: Ok(email),
         is_urgent: false,
         attempts: 1,
         created_at: "2027-01-01T00:00:00Z".parse().unwrap(),
     };
-    let delivery = EmailTransport::smtp(url, "Lockstep <shop@shop.example>", 1).unwrap();
     delivery.deliver(&claimed, &written).await
+}
+
+/// What accounts of the existing shop have for an address, as this shop judges it and as it is delivered.
+#[tokio::test]
+async fn every_address_is_delivered_to_or_refused_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let into_folder = EmailTransport::folder(folder.path(), "Lockstep <shop@shop.example>").unwrap();
+    let (place, heard) = server("").await;
+    let over_smtp = EmailTransport::smtp(&format!("smtp://{place}"), "shop@shop.example", 1).unwrap();
+    for (recipient, sent_to) in [
+        ("ada@example.com", Some("ada@example.com")),
+        ("user@m\u{fc}nchen.de", Some("user@xn--mnchen-3ya.de")),
+        ("\"ada lovelace\"@example.com", Some("\"ada lovelace\"@example.com")),
+        ("\"a@b\"@example.com", Some("\"a@b\"@example.com")),
+        ("\"\"@example.com", None),
+        ("\"a\\\"@example.com", None),
+        ("a.@hotmail.com", None),
+    ] {
+        let email = Email::of_existing_account(recipient).unwrap();
+        assert_eq!(email.as_str(), recipient);
+        assert_eq!(email.takes_mail(), sent_to.is_some(), "{recipient}");
+        for delivery in [&into_folder, &over_smtp] {
+            let sent = send_to(delivery, recipient).await;
+            match sent_to {
+                Some(_) => assert!(sent.is_ok(), "{recipient}: {sent:?}"),
+                None => assert!(
+                    matches!(sent, Err(EmailTransportError::Address(_))),
+                    "{recipient}: {sent:?}"
+                ),
+            }
+        }
+        if let Some(sent_to) = sent_to {
+            let line = format!("RCPT TO:<{sent_to}>");
+            assert!(heard.lock().unwrap().lines.contains(&line), "{line}");
+        }
+    }
+    // A mailbox outside ASCII needs a server that knows such addresses.
+    let recipient = "j\u{f6}rg@example.com";
+    assert!(Email::of_existing_account(recipient).unwrap().takes_mail());
+    let refused = send_to(&over_smtp, recipient).await;
+    assert!(matches!(refused, Err(EmailTransportError::Address(_))), "{refused:?}");
+    let (place, _) = server("250-SMTPUTF8\r\n250-8BITMIME\r\n").await;
+    let knows_them = EmailTransport::smtp(&format!("smtp://{place}"), "shop@shop.example", 1).unwrap();
+    for delivery in [&into_folder, &knows_them] {
+        let sent = send_to(delivery, recipient).await;
+        assert!(sent.is_ok(), "{sent:?}");
+    }
 }
 
 const TLS: &str = "250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n";

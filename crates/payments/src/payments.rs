@@ -61,7 +61,7 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum TopUpError {
     /// No provider is configured.
-    #[error("Topping up is not possible: no payment provider is configured")]
+    #[error("Top-ups are not available: this shop has no payment provider")]
     NoProvider,
     /// The amount is outside the limits.
     #[error("The amount must be from {least} to {most} EUR")]
@@ -81,7 +81,7 @@ pub enum TopUpError {
     #[error(transparent)]
     Provider(#[from] ProviderError),
     /// A call to the provider is in progress; the same request with the same key gets its response.
-    #[error("The payment provider has not answered yet, please try again in a moment")]
+    #[error("The payment provider has not answered yet. Try again in a few seconds.")]
     UnderWay,
 }
 
@@ -106,7 +106,7 @@ pub enum WebhookOutcome {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// Not signed, or no signing secret is configured.
-    #[error("the delivery is not signed, or not by whom it has to be")]
+    #[error("the delivery has no valid signature")]
     NotSigned,
     /// Signed, but not JSON.
     #[error("the delivery is not JSON")]
@@ -245,7 +245,7 @@ impl Payments {
                     Some(known) if !known.is_closing => Ok(known.view()),
                     Some(_) => Err(BeginError::NoSuchUser.into()),
                     None => {
-                        tracing::error!(top_up = %top_up.id, "the provider knows a top-up by two names");
+                        tracing::error!(top_up = %top_up.id, "the provider has two references for one top-up");
                         Err(TopUpError::UnderWay)
                     }
                 }
@@ -303,15 +303,15 @@ impl Payments {
     ) -> Result<WebhookOutcome, WebhookError> {
         let provider = self.0.provider.as_deref().ok_or(WebhookError::NotSigned)?;
         match provider.read(signature, body, now) {
-            Ok(Delivered::PaymentEvent(said)) => {
-                let outcome = self.apply(&said).await?;
+            Ok(Delivered::PaymentEvent(event)) => {
+                let outcome = self.apply(&event).await?;
                 if outcome == Outcome::Unknown {
                     let unused = Unused {
                         source: Source::Payments,
                         reason: Reason::NotOurs,
                         detail: Some("there is no such top-up".to_owned()),
-                        event_id: said.event,
-                        kind: Some(said.kind),
+                        event_id: event.event,
+                        kind: Some(event.kind),
                     };
                     self.store_unused(&unused, body).await?;
                 }
@@ -439,8 +439,8 @@ impl Payments {
     async fn look(&self) {
         match self.ask_about_silent().await {
             Ok(0) => {}
-            Ok(credited) => tracing::info!(credited, "credited {credited} top-ups that no webhook had told of"),
-            Err(error) => tracing::warn!(%error, "could not look for top-ups without a word; it is tried again"),
+            Ok(credited) => tracing::info!(credited, "credited {credited} top-ups that no webhook had reported"),
+            Err(error) => tracing::warn!(%error, "could not look for unconfirmed top-ups; it is retried"),
         }
         if let Ok((waiting, _)) = top_ups::waiting_for_staff(&self.0.store).await {
             metrics::gauge!("lockstep_top_ups_waiting_for_staff")
@@ -480,7 +480,7 @@ impl Payments {
             }
         }
         for id in top_ups::without_end(&self.0.store).await? {
-            tracing::error!(top_up = %id, "the payment provider reported no end of a top-up in time: staff has to look at it");
+            tracing::error!(top_up = %id, "the payment provider reported no end of a top-up in time: staff have to review it");
         }
         Ok(credited)
     }
@@ -505,35 +505,37 @@ impl Payments {
         };
         match answer {
             Ok(word) => {
-                let said = PaymentEvent {
+                let event = PaymentEvent {
                     provider: provider.name(),
                     event: None,
                     kind: "asked".into(),
                     which: Which::Id(top_up.id),
                     word,
                 };
-                Ok(Some(self.apply(&said).await?))
+                Ok(Some(self.apply(&event).await?))
             }
             Err(error) => {
-                tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "could not ask about a top-up");
+                tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "could not query a top-up");
                 top_ups::unanswered(&self.0.store, top_up.id, &error.to_string()).await?;
                 Ok(None)
             }
         }
     }
 
-    async fn apply(&self, said: &PaymentEvent) -> Result<Outcome, StoreError> {
-        let outcome = top_ups::apply(&self.0.store, said).await?;
-        metrics::counter!("lockstep_payment_events_total", "provider" => said.provider, "outcome" => outcome.name())
+    async fn apply(&self, event: &PaymentEvent) -> Result<Outcome, StoreError> {
+        let outcome = top_ups::apply(&self.0.store, event).await?;
+        metrics::counter!("lockstep_payment_events_total", "provider" => event.provider, "outcome" => outcome.name())
             .increment(1);
         match outcome {
             Outcome::Mismatch => tracing::error!(
-                provider = said.provider,
-                which = ?said.which,
-                "another amount or currency was paid than intended: nothing is credited before staff has settled it (`lockstep reconcile`)"
+                provider = event.provider,
+                which = ?event.which,
+                "another amount or currency was paid than intended: nothing is credited until staff have settled it (`lockstep reconcile`)"
             ),
-            Outcome::Unknown => tracing::warn!(provider = said.provider, which = ?said.which, "a payment of nobody"),
-            outcome => tracing::debug!(provider = said.provider, outcome = outcome.name(), "a payment event"),
+            Outcome::Unknown => {
+                tracing::warn!(provider = event.provider, which = ?event.which, "a payment for an unknown top-up");
+            }
+            outcome => tracing::debug!(provider = event.provider, outcome = outcome.name(), "a payment event"),
         }
         Ok(outcome)
     }

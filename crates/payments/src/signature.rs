@@ -11,7 +11,7 @@ pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// A delivery without a valid signature. The sender learns no further reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the delivery is not signed, or not by whom it has to be")]
+#[error("the delivery has no valid signature")]
 pub struct NotSigned;
 
 /// Verifies that `header` signs `body` with one of `secrets`, at about `now`. The comparison takes constant time.

@@ -27,21 +27,13 @@ impl Shop {
         self.profile(caller).await
     }
 
-    /// Stores `image`, a WebP of at most 128 KiB, as the caller's picture under a new id. `address` returns the URL of
-    /// the picture with this id.
+    /// Stores `image`, a WebP of at most 128 KiB, as the caller's picture under a new id.
     ///
     /// # Errors
     /// [`ShopError`].
     #[tracing::instrument(name = "shop.set_picture", skip_all)]
-    pub async fn set_picture(
-        &self,
-        caller: &CurrentUser,
-        image: &[u8],
-        address: impl FnOnce(Uuid) -> String,
-    ) -> Result<(), ShopError> {
-        let id = Uuid::new_v4();
-        let image = Arc::from(image);
-        Ok(accounts::set_avatar(self.store(), caller.user(), id, image, &address(id)).await?)
+    pub async fn set_picture(&self, caller: &CurrentUser, image: &[u8]) -> Result<(), ShopError> {
+        Ok(accounts::set_avatar(self.store(), caller.user(), Uuid::new_v4(), Arc::from(image)).await?)
     }
 
     /// Deletes the caller's picture.
@@ -65,7 +57,7 @@ impl Shop {
     /// The caller's latest log-ins and attempts, newest first.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with the database's error.
+    /// [`ShopError::Store`].
     #[tracing::instrument(name = "shop.logins", skip_all)]
     pub async fn logins(&self, caller: &CurrentUser) -> Result<Vec<LoginRecord>, ShopError> {
         Ok(accounts::login_history(self.store(), caller.user(), MOST_LOGINS).await?)

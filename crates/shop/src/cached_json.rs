@@ -2,14 +2,10 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use lockstep_cache::{Entry, Payload};
-use lockstep_domain::catalogue::Answer;
-use lockstep_store::StoreError;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use lockstep_cache::{Cached, ReadError};
+use lockstep_domain::cached::CachedValue;
 
 use crate::ShopError;
 
@@ -20,16 +16,24 @@ pub struct CachedJson<T> {
     says: PhantomData<fn() -> T>,
 }
 
-impl<T: Serialize + DeserializeOwned> CachedJson<T> {
-    pub(crate) fn remembered(body: Bytes) -> Self {
+impl<T: CachedValue> CachedJson<T> {
+    const fn new(body: Bytes) -> Self {
         Self {
             body,
             says: PhantomData,
         }
     }
 
+    /// The cached answer, or `none` if the cache has none.
+    pub(crate) fn or(cached: Option<&Cached<T>>, none: &T) -> Result<Self, ShopError> {
+        match cached {
+            Some(cached) => Ok(Self::new(cached.body().clone())),
+            None => Self::of(none),
+        }
+    }
+
     pub(crate) fn of(value: &T) -> Result<Self, ShopError> {
-        Ok(Self::remembered(serde_json::to_vec(&Answer::new(value))?.into()))
+        Ok(Self::new(value.body().map_err(ReadError::from)?.into()))
     }
 
     /// The whole answer as JSON, `{"success": true, "data": …}`.
@@ -40,9 +44,9 @@ impl<T: Serialize + DeserializeOwned> CachedJson<T> {
     /// The value.
     ///
     /// # Errors
-    /// [`ShopError::Unreadable`], a bug.
+    /// [`ReadError::Unreadable`], a bug.
     pub fn read(&self) -> Result<T, ShopError> {
-        Ok(serde_json::from_slice::<Answer<T>>(&self.body)?.data)
+        Ok(T::parse(&self.body).map_err(ReadError::from)?)
     }
 }
 
@@ -51,27 +55,4 @@ impl<T> fmt::Debug for CachedJson<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CachedJson({} bytes)", self.body.len())
     }
-}
-
-/// An answer in the form that is cached.
-pub(crate) fn payload(data: &impl Serialize) -> Result<Payload, StoreError> {
-    Payload::json(&Answer::new(data)).map_err(|error| StoreError::Schema(format!("has no JSON form: {error}")))
-}
-
-/// The value of a cached answer; `None` when the cache has "not found".
-pub(crate) fn data<T: DeserializeOwned>(entry: &Entry) -> Result<Option<T>, ShopError> {
-    if !entry.found {
-        return Ok(None);
-    }
-    Ok(Some(serde_json::from_slice::<Answer<T>>(&entry.body)?.data))
-}
-
-/// The same for a small answer that many requests read: it is parsed once for all of them.
-pub(crate) fn said<T: DeserializeOwned + Send + Sync + 'static>(entry: &Entry) -> Result<Option<Arc<T>>, ShopError> {
-    if !entry.found {
-        return Ok(None);
-    }
-    entry
-        .said(|body| Ok(serde_json::from_slice::<Answer<T>>(body)?.data))
-        .map(Some)
 }

@@ -1,13 +1,12 @@
 //! Changes to a cart. A principal without a session becomes a guest with the first write; the returned [`Writer`]
 //! reports this, because the response has to set the cookie.
 
-use lockstep_auth::{ClientInfo, CurrentUser};
-use lockstep_domain::cart::{Moved, Principal};
+use lockstep_auth::ClientInfo;
+use lockstep_domain::cart::Principal;
 use lockstep_domain::ids::GameId;
 use lockstep_store::carts;
 use lockstep_store::guests::Writer;
 use lockstep_store::orders::Idempotency;
-use uuid::Uuid;
 
 use crate::{Shop, ShopError};
 
@@ -56,7 +55,7 @@ impl Shop {
     /// Removes a game from the principal's cart. Does nothing when it is not in the cart.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with the database's error.
+    /// [`ShopError::Store`].
     #[tracing::instrument(name = "shop.remove_from_cart", skip_all, fields(%game))]
     pub async fn remove_from_cart(&self, principal: Principal, game: GameId) -> Result<(), ShopError> {
         carts::remove(self.store(), principal, game).await?;
@@ -66,19 +65,10 @@ impl Shop {
     /// Empties the principal's cart.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with the database's error.
+    /// [`ShopError::Store`].
     #[tracing::instrument(name = "shop.clear_cart", skip_all)]
     pub async fn clear_cart(&self, principal: Principal) -> Result<(), ShopError> {
         carts::clear(self.store(), principal).await?;
         Ok(())
-    }
-
-    /// Moves a guest's cart into the caller's, exactly once even if called repeatedly.
-    ///
-    /// # Errors
-    /// [`ShopError::Refused`]; then the guest's cart is unchanged.
-    #[tracing::instrument(name = "shop.move_cart", skip_all)]
-    pub async fn move_cart(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, ShopError> {
-        Ok(self.auth().move_cart(caller, guest).await?)
     }
 }

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use lockstep_auth::{AuthError, CurrentUser};
-use lockstep_cache::Payload;
-use lockstep_domain::CacheKey;
 use lockstep_domain::account::ProfileFacts;
+use lockstep_domain::cached::ValueKey;
 use lockstep_domain::cart::{Cart, CartOwner, Principal, Wishlist};
 use lockstep_domain::ids::{SessionId, ShopperId, UserId};
 use lockstep_domain::language::Language;
@@ -14,7 +13,6 @@ use lockstep_store::sessions::{self, CachedSession, TokenUser};
 use lockstep_store::{accounts, carts, wishlists};
 use uuid::Uuid;
 
-use crate::cached_json::{payload, said};
 use crate::guests::Guest;
 use crate::{CachedJson, Shop, ShopError};
 
@@ -49,7 +47,7 @@ impl Shop {
             (None, Some(cookie)) => Some(self.guest(cookie).await?),
             _ => None,
         };
-        if caller.is_none() && guest.is_some_and(|guest| guest != Guest::Nobody) {
+        if caller.is_none() && guest.is_some_and(|guest| guest != Guest::Unknown) {
             self.cache().catch_up().await?;
         }
         Ok(RequestContext {
@@ -92,19 +90,13 @@ impl Shop {
     }
 
     async fn remembered(&self, user: UserId, session: SessionId) -> Result<Option<CachedSession>, ShopError> {
-        let entry = self
+        let key = ValueKey::<CachedSession>::session(user, session);
+        let cached = self
             .cache()
-            .read(CacheKey::UserSession(user, session), move |store| async move {
-                let found = store.read(|tx| Box::pin(sessions::remember(tx, session, user))).await?;
-                let payload = match &found.value {
-                    // Not repeatable, because the session also depends on the time.
-                    Some(remembered) => payload(remembered)?.not_repeatable(),
-                    None => Payload::missing(),
-                };
-                Ok(found.map(|_| payload))
-            })
+            .find(key, move |tx| Box::pin(sessions::remember(tx, session, user)))
             .await?;
-        Ok(said::<CachedSession>(&entry)?.map(Arc::unwrap_or_clone))
+        let session = cached.map(|cached| cached.part(|session| session)).transpose()?;
+        Ok(session.map(Arc::unwrap_or_clone))
     }
 
     /// A principal's cart, including everything written before the call.
@@ -141,61 +133,45 @@ impl Shop {
         let Some(owner) = owner(principal) else {
             return CachedJson::of(&Cart::EMPTY);
         };
-        let entry = self
+        let cached = self
             .cache()
-            .read(owner.cart_key(), move |store| async move {
-                let cart = store.read(|tx| Box::pin(carts::load(tx, owner))).await?;
-                let payload = match (owner, cart.value.items.is_empty()) {
+            .find(ValueKey::cart(owner), move |tx| {
+                Box::pin(async move {
+                    let cart = carts::load(tx, owner).await?;
                     // Guest ids can be invented, so an empty answer is not cached for a day.
-                    (CartOwner::Guest(_), true) => Payload::missing(),
-                    _ => payload(&cart.value)?.with_tags(cart.value.tags()),
-                };
-                Ok(cart.map(|_| payload))
+                    let is_kept = matches!(owner, CartOwner::User(_)) || !cart.items.is_empty();
+                    Ok(is_kept.then_some(cart))
+                })
             })
             .await?;
-        if entry.found {
-            Ok(CachedJson::remembered(entry.body.clone()))
-        } else {
-            CachedJson::of(&Cart::EMPTY)
-        }
+        CachedJson::or(cached.as_ref(), &Cart::EMPTY)
     }
 
     async fn wishlist_of(&self, principal: Principal) -> Result<CachedJson<Wishlist>, ShopError> {
         let Some(owner) = owner(principal) else {
             return CachedJson::of(&Wishlist::default());
         };
-        let entry = self
+        let cached = self
             .cache()
-            .read(owner.wishlist_key(), move |store| async move {
-                let wishlist = store.read(|tx| Box::pin(wishlists::load(tx, owner))).await?;
-                let payload = match (owner, wishlist.value.items.is_empty()) {
-                    (CartOwner::Guest(_), true) => Payload::missing(),
-                    _ => payload(&wishlist.value)?.with_tags(wishlist.value.tags()),
-                };
-                Ok(wishlist.map(|_| payload))
+            .find(ValueKey::wishlist(owner), move |tx| {
+                Box::pin(async move {
+                    let wishlist = wishlists::load(tx, owner).await?;
+                    let is_kept = matches!(owner, CartOwner::User(_)) || !wishlist.items.is_empty();
+                    Ok(is_kept.then_some(wishlist))
+                })
             })
             .await?;
-        if entry.found {
-            Ok(CachedJson::remembered(entry.body.clone()))
-        } else {
-            CachedJson::of(&Wishlist::default())
-        }
+        CachedJson::or(cached.as_ref(), &Wishlist::default())
     }
 
     async fn profile_of(&self, caller: &CurrentUser) -> Result<ProfileFacts, ShopError> {
         let user = caller.user();
-        let entry = self
+        let cached = self
             .cache()
-            .read(CacheKey::UserProfile(user), move |store| async move {
-                let found = store.read(|tx| Box::pin(accounts::profile(tx, user))).await?;
-                let payload = match &found.value {
-                    Some(facts) => payload(facts)?,
-                    None => Payload::missing(),
-                };
-                Ok(found.map(|_| payload))
-            })
+            .find(ValueKey::profile(user), move |tx| Box::pin(accounts::profile(tx, user)))
             .await?;
-        said::<ProfileFacts>(&entry)?
+        let facts = cached.map(|cached| cached.part(|facts| facts)).transpose()?;
+        facts
             .map(Arc::unwrap_or_clone)
             .ok_or(ShopError::Refused(AuthError::Account(accounts::AccountError::NotFound)))
     }

@@ -17,6 +17,12 @@ pub enum ShopError {
     /// Not allowed, or invalid; [`AuthError::code`] is its stable name.
     #[error(transparent)]
     Refused(#[from] AuthError),
+    /// The cart, wishlist or stock alert was not changed; [`shopper_code`] is the stable name.
+    #[error(transparent)]
+    Shopper(ShopperError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The data cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -42,22 +48,31 @@ pub enum ShopError {
     #[error(transparent)]
     Adjust(#[from] AdjustError),
     /// Too many requests at once.
-    #[error("Too many at once, try again later")]
+    #[error("Too many of these requests are in progress. Try again in a few seconds.")]
     Busy,
-    /// A cached answer does not have the expected form (a bug).
-    #[error("a remembered answer cannot be understood")]
-    Unreadable(#[from] serde_json::Error),
 }
 
-impl From<StoreError> for ShopError {
-    fn from(error: StoreError) -> Self {
-        Self::Refused(error.into())
+/// The stable code of a refused change to a cart, wishlist or stock alert, for programs.
+pub const fn shopper_code(error: &ShopperError) -> &'static str {
+    match error {
+        ShopperError::NoSuchGame => "game_not_found",
+        ShopperError::OutOfStock => "out_of_stock",
+        ShopperError::InStock => "in_stock",
+        ShopperError::NotPositive => "quantity_not_positive",
+        ShopperError::TooManyCopies { .. } => "too_many_copies",
+        ShopperError::TooManyGames { .. } => "too_many_games",
+        ShopperError::KeyReused => "idempotency_key_reused",
+        ShopperError::NoSuchShopper => "account_not_found",
+        ShopperError::Store(_) => "unavailable",
     }
 }
 
 impl From<ShopperError> for ShopError {
     fn from(error: ShopperError) -> Self {
-        Self::Refused(error.into())
+        match error {
+            ShopperError::Store(error) => Self::Store(error),
+            error => Self::Shopper(error),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use lockstep_auth::{AuthError, CurrentUser, LONGEST_EXPORT};
+use lockstep_auth::{AuthError, CurrentUser};
 use lockstep_domain::ids::UserId;
 use lockstep_store::accounts::AccountError;
 use lockstep_store::accounts::export::{LISTS, page, person};
@@ -20,6 +20,7 @@ use lockstep_store::{Stamped, Store, StoreError};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+use crate::limits::LONGEST_EXPORT;
 use crate::{Shop, ShopError};
 
 /// Maximum number of concurrent exports per process, for all users together.
@@ -53,9 +54,9 @@ pub struct Torn;
 /// Why an export ended early.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
-    #[error("its reader went away")]
+    #[error("its client disconnected")]
     ReaderGone,
-    #[error("its reader took nothing for {} s", .0.as_secs())]
+    #[error("its client read nothing for {} s", .0.as_secs())]
     ReaderStalled(Duration),
     #[error("it was not done after {} s", .0.as_secs())]
     TooLong(Duration),
@@ -105,14 +106,14 @@ impl Shop {
         let Ok(place) = Arc::clone(self.exports()).try_acquire_owned() else {
             return Err(ShopError::Busy);
         };
-        let open = self.auth().allow_export(caller).await?;
+        self.allow_export(caller).await?;
         let user = caller.user();
         let person = match self.store().read(|tx| Box::pin(person(tx, user))).await {
             Ok(Stamped {
                 value: Some(person), ..
             }) => person,
             failed => {
-                self.auth().export_ended(&open).await;
+                self.export_ended(user).await;
                 failed?;
                 return Err(AuthError::Account(AccountError::NotFound).into());
             }
@@ -130,7 +131,7 @@ impl Shop {
                 tracing::info!(%user, "an export was not read to its end: {ended}");
             }
             // Before the reader sees the end, so that an immediate second export is allowed.
-            shop.auth().export_ended(&open).await;
+            shop.export_ended(user).await;
             drop(place);
             if written.is_ok() {
                 drop(tokio::time::timeout(STALL, sender.send(Chunk::End)).await);

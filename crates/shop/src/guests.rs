@@ -37,7 +37,7 @@ pub(crate) enum Guest {
     /// A guest whose lifetime was just extended.
     Renewed,
     /// No guest, or an expired one.
-    Nobody,
+    Unknown,
 }
 
 impl Shop {
@@ -51,7 +51,7 @@ impl Shop {
             living.insert(cookie, ());
             Ok(Guest::Renewed)
         } else {
-            Ok(Guest::Nobody)
+            Ok(Guest::Unknown)
         }
     }
 
@@ -60,10 +60,10 @@ impl Shop {
         let is_new = match principal {
             Principal::User(_) => false,
             Principal::Guest(None) | Principal::Newcomer(_) => true,
-            Principal::Guest(Some(cookie)) => self.guest(cookie).await? == Guest::Nobody,
+            Principal::Guest(Some(cookie)) => self.guest(cookie).await? == Guest::Unknown,
         };
         if is_new {
-            self.auth().allow_new_guest(device).await?;
+            self.allow_new_guest(device).await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! `api, web → [this] → auth, cache, store, payments`
 //!
-//! Reads go through the cache under the keys of `docs/data-model.md`; writes go to the store in one transaction each.
+//! The public catalogue has its own read model, [`Catalogue`]. Reads go through the cache under the keys of `docs/data-model.md`; writes go to the store in one transaction each.
 //! Nothing here depends on HTTP: the caller is a value that only `lockstep_auth` can create, and errors are types that
 //! the API and the pages present.
 //!
@@ -13,13 +13,18 @@
 mod account;
 mod cached_json;
 mod cart;
+pub mod catalogue;
 mod context;
 mod error;
 mod export;
 mod guests;
+pub mod health;
+mod limits;
 mod money;
 mod orders;
+mod sign_in;
 mod stock_alerts;
+pub mod supplier_events;
 mod watch;
 mod wishlist;
 
@@ -35,17 +40,22 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use cached_json::CachedJson;
+pub use catalogue::Catalogue;
 pub use context::RequestContext;
-pub use error::ShopError;
+pub use error::{ShopError, shopper_code};
 pub use export::{Export, Torn};
+pub use lockstep_cache::{Cached, ReadError, RedisState, RedisWrites};
 pub use lockstep_payments::{Decision, TestPage, TopUpError, WebhookError, WebhookOutcome};
+pub use lockstep_store::StoreError;
 pub use lockstep_store::accounts::LoginRecord;
-pub use lockstep_store::fulfilment::Cancelled;
 pub use lockstep_store::fulfilment::keys::How as Seen;
-pub use lockstep_store::guests::Writer;
-pub use lockstep_store::ledger::Adjusted;
-pub use lockstep_store::orders::{Idempotency, Refunded};
+pub use lockstep_store::fulfilment::{Cancelled, NotRefundable};
+pub use lockstep_store::guests::{ShopperError, Writer};
+pub use lockstep_store::ledger::{AdjustError, Adjusted};
+pub use lockstep_store::orders::{GoodwillError, Idempotency, PlaceError, Refunded};
+pub use lockstep_store::top_ups::{BeginError, OutsideError};
 pub use orders::{KeyFile, Slice};
+pub use sign_in::{MovedIn, SignedIn};
 pub use watch::OrderWatch;
 
 use guests::Living;
@@ -77,6 +87,8 @@ pub struct Shop(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
+    /// The public catalogue.
+    catalogue: Catalogue,
     /// Guests whose last use was stored recently.
     living: Living,
     /// Watchers of orders.
@@ -91,6 +103,7 @@ impl Shop {
     /// Creates the use cases from their parts.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
+            catalogue: Catalogue::new(parts.cache.clone()),
             parts,
             living: Living::default(),
             watchers: Watchers::default(),
@@ -102,6 +115,11 @@ impl Shop {
     /// Authentication.
     pub fn auth(&self) -> &Auth {
         &self.0.parts.auth
+    }
+
+    /// The public catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
     }
 
     /// The cache of answers.

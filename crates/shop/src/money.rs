@@ -1,11 +1,8 @@
 //! A user's balance, transactions and top-ups, and what an admin may change for other users.
 
-use std::sync::Arc;
-
 use lockstep_auth::{Admin, AuthError, CurrentUser};
-use lockstep_cache::Entry;
 use lockstep_domain::Money;
-use lockstep_domain::cache_key::CacheKey;
+use lockstep_domain::cached::ValueKey;
 use lockstep_domain::ids::{OrderId, TopUpId, UserId};
 use lockstep_domain::purchase::{Balance, TopUpView, TransactionView};
 use lockstep_payments::Payments;
@@ -15,7 +12,6 @@ use lockstep_store::ledger::{self, Adjusted, MAX_LISTED};
 use lockstep_store::orders::{self, Idempotency, Refunded};
 use uuid::Uuid;
 
-use crate::cached_json::{data, payload};
 use crate::{RequestContext, Shop, ShopError, Slice};
 
 impl Shop {
@@ -37,7 +33,7 @@ impl Shop {
         method: &str,
         key: Option<&Idempotency>,
     ) -> Result<TopUpView, ShopError> {
-        self.auth().allow_top_up(caller).await?;
+        self.allow_top_up(caller).await?;
         let key = key.map(Idempotency::as_str);
         Ok(self.payments().begin(caller.user(), amount, method, key).await?)
     }
@@ -102,17 +98,13 @@ impl Shop {
                 .await?;
             return Ok(read.value);
         }
-        let entry: Arc<Entry> = self
+        let newest = self
             .cache()
-            .read(CacheKey::UserTransactions(user), move |store| async move {
-                let found = store
-                    .read(move |tx| Box::pin(ledger::transactions(tx, user, 0, MAX_LISTED)))
-                    .await?;
-                let payload = payload(&found.value)?;
-                Ok(found.map(|_| payload))
+            .get(ValueKey::transactions(user), move |tx| {
+                Box::pin(ledger::transactions(tx, user, 0, MAX_LISTED))
             })
             .await?;
-        Ok(slice.of(data(&entry)?.unwrap_or_default()))
+        Ok(slice.of(newest.value()?))
     }
 }
 

@@ -3,22 +3,18 @@
 //! Orders are placed in the database alone. Cached orders contain no keys: keys are decrypted for the answer to their
 //! owner, after the reveal is recorded.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lockstep_auth::{ClientInfo, CurrentUser};
-use lockstep_cache::{Entry, Payload};
-use lockstep_domain::cache_key::CacheKey;
+use lockstep_domain::cached::ValueKey;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault, OrderLimits};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
-use lockstep_store::failpoint;
+use lockstep_failpoint::failpoint;
 use lockstep_store::fulfilment::keys::{How as Seen, place};
 use lockstep_store::orders::{self, Idempotency, MAX_LISTED, PlaceError, Placed};
 
-use crate::cached_json::{data, payload};
 use crate::{RequestContext, Shop, ShopError};
 
 /// A range of a list, newest first.
@@ -124,10 +120,10 @@ impl Shop {
         if checkout.promo_code().is_none() {
             return Ok(work.await?);
         }
-        let attempt = self.auth().try_promo_code(caller, device).await?;
+        let attempt = self.try_promo_code(caller, device).await?;
         let result = work.await;
         if !matches!(result, Err(PlaceError::PromoCode(_))) {
-            self.auth().give_back_promo_code(attempt).await;
+            self.give_back_promo_code(&attempt).await;
         }
         Ok(result?)
     }
@@ -146,7 +142,7 @@ impl Shop {
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
-        self.auth().allow_order(caller).await?;
+        self.allow_order(caller).await?;
         failpoint!("checkout.before");
         let placing = orders::place(self.store(), caller.user(), checkout, key);
         let placed = self.with_promo_limit(caller, device, checkout, placing).await?;
@@ -164,18 +160,12 @@ impl Shop {
 
     /// An order of `user`, without the content of its keys; `None` when it belongs to another user.
     pub(crate) async fn order_of(&self, user: UserId, id: OrderId) -> Result<Option<OrderView>, ShopError> {
-        let entry = self
+        let cached = self
             .cache()
-            .read(CacheKey::Order(id), move |store| async move {
-                let found = store.read(|tx| Box::pin(orders::by_id(tx, id))).await?;
-                let payload = match &found.value {
-                    Some(order) => payload(order)?.with_tags(order.tags().collect()),
-                    None => Payload::missing(),
-                };
-                Ok(found.map(|_| payload))
-            })
+            .find(ValueKey::order(id), move |tx| Box::pin(orders::by_id(tx, id)))
             .await?;
-        Ok(data::<OrderView>(&entry)?.filter(|order| order.user_id == user))
+        let order = cached.map(|cached| cached.value()).transpose()?;
+        Ok(order.filter(|order| order.user_id == user))
     }
 
     async fn orders_of(&self, user: UserId, slice: Slice) -> Result<Vec<OrderView>, ShopError> {
@@ -186,19 +176,13 @@ impl Shop {
                 .await?;
             return Ok(read.value);
         }
-        let entry: Arc<Entry> = self
+        let newest = self
             .cache()
-            .read(CacheKey::UserOrders(user), move |store| async move {
-                let found = store
-                    .read(move |tx| Box::pin(orders::list(tx, user, 0, MAX_LISTED)))
-                    .await?;
-                let tags = found.value.iter().flat_map(OrderView::tags).collect();
-                let payload = payload(&found.value)?.with_tags(tags);
-                Ok(found.map(|_| payload))
+            .get(ValueKey::orders(user), move |tx| {
+                Box::pin(orders::list(tx, user, 0, MAX_LISTED))
             })
             .await?;
-        let all: Vec<OrderView> = data(&entry)?.unwrap_or_default();
-        Ok(slice.of(all))
+        Ok(slice.of(newest.value()?))
     }
 
     /// Decrypts the keys of an order for its owner and records the reveal.

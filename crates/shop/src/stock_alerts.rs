@@ -12,7 +12,7 @@ impl Shop {
     /// Sends the caller one e-mail when the game is available again. Calling it again has no effect.
     ///
     /// # Errors
-    /// [`ShopError::Refused`]: the game does not exist, is in stock, or the caller has too many alerts.
+    /// [`ShopError::Shopper`]: the game does not exist, is in stock, or the caller has too many alerts.
     #[tracing::instrument(name = "shop.wait_for", skip_all, fields(%game))]
     pub async fn wait_for(&self, caller: &CurrentUser, game: GameId) -> Result<(), ShopError> {
         Ok(stock_alerts::add(self.store(), caller.user(), game, self.limits()).await?)
@@ -21,7 +21,7 @@ impl Shop {
     /// Removes the caller's alert for a game. Does nothing when there is none.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with the database's error.
+    /// [`ShopError::Store`].
     #[tracing::instrument(name = "shop.wait_no_longer", skip_all, fields(%game))]
     pub async fn wait_no_longer(&self, caller: &CurrentUser, game: GameId) -> Result<(), ShopError> {
         Ok(stock_alerts::remove(self.store(), caller.user(), game).await?)
@@ -32,7 +32,7 @@ impl RequestContext {
     /// The caller's alerts, newest first.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when the caller is not signed in, or with the database's error.
+    /// [`ShopError::Refused`] when the caller is not signed in, [`ShopError::Store`].
     #[tracing::instrument(name = "shop.stock_alerts", skip_all)]
     pub async fn stock_alerts(&self) -> Result<Vec<StockAlert>, ShopError> {
         let user = self.signed_in()?.user();

@@ -1,11 +1,10 @@
 //! Changes to a wishlist. As with a cart, an anonymous principal becomes a guest with the first write.
 
-use lockstep_auth::{ClientInfo, CurrentUser};
-use lockstep_domain::cart::{Moved, Principal};
+use lockstep_auth::ClientInfo;
+use lockstep_domain::cart::Principal;
 use lockstep_domain::ids::GameId;
 use lockstep_store::guests::Writer;
 use lockstep_store::wishlists;
-use uuid::Uuid;
 
 use crate::{Shop, ShopError};
 
@@ -28,19 +27,10 @@ impl Shop {
     /// Removes a game from the principal's wishlist. Does nothing when it is not there.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with the database's error.
+    /// [`ShopError::Store`].
     #[tracing::instrument(name = "shop.remove_from_wishlist", skip_all, fields(%game))]
     pub async fn remove_from_wishlist(&self, principal: Principal, game: GameId) -> Result<(), ShopError> {
         wishlists::remove(self.store(), principal, game).await?;
         Ok(())
-    }
-
-    /// Moves a guest's wishlist to the caller's, exactly once even if called repeatedly.
-    ///
-    /// # Errors
-    /// [`ShopError::Refused`]; then the guest's wishlist is unchanged.
-    #[tracing::instrument(name = "shop.move_wishlist", skip_all)]
-    pub async fn move_wishlist(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, ShopError> {
-        Ok(self.auth().move_wishlist(caller, guest).await?)
     }
 }

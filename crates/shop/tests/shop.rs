@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_auth::{AuthError, ClientInfo, CurrentUser, SignedIn};
+use lockstep_auth::{AuthError, ClientInfo, CurrentUser};
 use lockstep_cache::Config;
 use lockstep_domain::account::{Credentials, ProfileChange, Registration};
 use lockstep_domain::cart::{Moved, Principal};
 use lockstep_domain::ids::GameId;
 use lockstep_mail::{EmailBranding, EmailTransport, EmailWorker, Sending};
 use lockstep_payments::Payments;
-use lockstep_shop::{Shop, ShopError};
+use lockstep_shop::{Shop, ShopError, SignedIn};
 use lockstep_store::{Options, Store};
 use lockstep_testkit::{TestDb, TestRedis, shop};
 use proptest::prelude::*;
@@ -44,8 +44,7 @@ async fn games(db: &TestDb, count: usize) -> Vec<GameId> {
 
 async fn register(shop: &Shop, email: &str, guest: Option<Uuid>) -> SignedIn {
     let registration = Registration::check(email, PASSWORD, None, None, None).unwrap();
-    shop.auth()
-        .register(registration, &ClientInfo::default(), guest)
+    shop.register(registration, &ClientInfo::default(), guest)
         .await
         .unwrap()
 }
@@ -73,6 +72,45 @@ async fn anonymous_visitors_have_empty_lists_without_a_database() {
     ));
     // A guest cookie cannot be resolved without the database: that is an error, not an empty cart.
     assert!(away.arrive(None, Some(Uuid::new_v4())).await.is_err());
+}
+
+#[tokio::test]
+async fn guest_items_follow_at_login_and_a_failed_move_does_not_block_it() {
+    let db = TestDb::new().await;
+    let shop = process(&db, Config::default()).await;
+    let device = ClientInfo::default();
+    let portal = games(&db, 1).await[0];
+    let collect = || async {
+        let writer = shop.add_to_cart(Principal::Guest(None), portal, 2, &device, None).await;
+        let guest = writer.unwrap().owner.shopper().0;
+        let principal = Principal::Guest(Some(guest));
+        shop.add_to_wishlist(principal, portal, &device).await.unwrap();
+        guest
+    };
+    let ada = register(&shop, "ada@example.com", Some(collect().await)).await;
+    let moved = |part: &Option<Moved>| part.as_ref().map(|moved| moved.moved);
+    assert_eq!((moved(&ada.moved.cart), moved(&ada.moved.wishlist)), (Some(2), Some(1)));
+    let credentials = Credentials::check("ada@example.com", PASSWORD, None).unwrap();
+    let again = shop.log_in(&credentials, &device, Some(collect().await)).await.unwrap();
+    assert_eq!(moved(&again.moved.cart), Some(2));
+    let member = caller(&shop, &ada).await;
+    assert_eq!(shop.move_cart(&member, None).await.unwrap().moved, 0);
+    let unknown = Some(Uuid::new_v4());
+    assert_eq!(shop.move_wishlist(&member, unknown).await.unwrap().moved, 0);
+
+    let guest = collect().await;
+    db.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+         create trigger refuse before delete on cart_items for each row execute function refuse()",
+    )
+    .await;
+    let signed_in = shop.log_in(&credentials, &device, Some(guest)).await.unwrap();
+    assert_eq!(signed_in.moved.cart, None);
+    assert!(signed_in.moved.wishlist.is_some());
+    let member = caller(&shop, &signed_in).await;
+    db.execute("drop trigger refuse on cart_items").await;
+    assert_eq!(shop.move_cart(&member, Some(guest)).await.unwrap().moved, 2);
+    assert_eq!(cart(&shop, member.principal()).await, BTreeMap::from([(portal, 6)]));
 }
 
 #[tokio::test]
@@ -109,7 +147,7 @@ async fn sessions_are_cached_and_end_everywhere_at_once() {
         "delete from user_sessions",
         "update user_sessions set created_at = now() - interval '2 days', expires_at = now() - interval '1 day'",
     ] {
-        let again = there.auth().log_in(&credentials, &device, None).await.unwrap();
+        let again = there.log_in(&credentials, &device, None).await.unwrap();
         let token = again.data.tokens.token.expose();
         for process in [&here, &there] {
             process.caller(token).await.unwrap();
@@ -184,21 +222,14 @@ async fn account_emails_are_delivered_to_the_folder() {
     let shop = process(&db, Config::default()).await;
     let device = |address: &str| ClientInfo::new(Some(address.parse().unwrap()), Some("Browser/1.0"));
     let registration = Registration::check("ada@example.com", PASSWORD, Some("Ada"), None, None).unwrap();
-    let signed_in = shop
-        .auth()
-        .register(registration, &device("203.0.113.7"), None)
-        .await
-        .unwrap();
+    let signed_in = shop.register(registration, &device("203.0.113.7"), None).await.unwrap();
     let caller = caller(&shop, &signed_in).await;
     shop.auth()
         .send_verification(&caller, &device("203.0.113.7"))
         .await
         .unwrap();
     let credentials = Credentials::check("ada@example.com", PASSWORD, None).unwrap();
-    shop.auth()
-        .log_in(&credentials, &device("198.51.100.7"), None)
-        .await
-        .unwrap();
+    shop.log_in(&credentials, &device("198.51.100.7"), None).await.unwrap();
     let old = lockstep_domain::secret::Secret::new(PASSWORD);
     shop.auth()
         .change_password(&caller, &old, "Another-Horse-2", &device("203.0.113.7"))
@@ -332,7 +363,7 @@ async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
                     Step::Move => note(shop.move_cart(&member, Some(guest)).await.unwrap()),
                     Step::LogIn => {
                         let credentials = Credentials::check(&email, PASSWORD, None).unwrap();
-                        let came = shop.auth().log_in(&credentials, &device, Some(guest)).await.unwrap();
+                        let came = shop.log_in(&credentials, &device, Some(guest)).await.unwrap();
                         note(came.moved.cart.unwrap());
                     }
                     Step::Read => {

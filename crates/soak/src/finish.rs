@@ -22,6 +22,9 @@ use crate::{chaos, watch};
 /// Time limit for all work to end after the last buyer: a lease of five minutes, and the work that waited for it.
 const DRAIN: Duration = Duration::from_mins(7);
 
+/// Interval between two lines that say what work is left.
+const PROGRESS: Duration = Duration::from_secs(15);
+
 /// Work in progress: for each kind a query that counts it.
 const OPEN: &[(&str, &str)] = &[
     (
@@ -41,6 +44,7 @@ const OPEN: &[(&str, &str)] = &[
 /// Waits until no work is left; returns how long that took.
 pub(crate) async fn drain(ground: &Ground, verdicts: &Verdicts) -> Duration {
     let began = Instant::now();
+    let mut reported = Duration::ZERO;
     loop {
         let mut left = Vec::new();
         for (what, question) in OPEN {
@@ -61,6 +65,10 @@ pub(crate) async fn drain(ground: &Ground, verdicts: &Verdicts) -> Duration {
         if began.elapsed() > DRAIN {
             verdicts.broken(Rule::Drained, left.join(", "));
             return began.elapsed();
+        }
+        if began.elapsed() >= reported + PROGRESS {
+            reported = began.elapsed();
+            crate::say(&format!("{:>9} s  waiting for {}", reported.as_secs(), left.join(", ")));
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }

@@ -93,7 +93,7 @@ impl Rule {
             Self::NoRefusalInCalm => "no refusal without a fault that explains it",
             Self::ExpectedAnswers => "every answer was one of the expected",
             Self::LogsExplained => "every WARN and ERROR line has a named cause",
-            Self::NothingAside => "nothing was put aside without an unreadable answer",
+            Self::NothingAside => "nothing was set aside without an unreadable answer",
             Self::ReadyTrue => "/readyz told the truth",
             Self::DoctorTrue => "lockstep doctor told the truth",
             Self::Bounded => "memory, handles, queues and tables stayed within bounds",

@@ -258,7 +258,7 @@ async fn processes(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
                 reported = aside;
                 shop.verdicts.broken(
                     Rule::NothingAside,
-                    format!("{aside} answer(s) in the spool of {} were put aside", instance.name),
+                    format!("{aside} answer(s) in the spool of {} were set aside", instance.name),
                 );
             }
         }

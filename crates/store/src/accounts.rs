@@ -43,31 +43,31 @@ const NOTICE: Duration = Duration::from_hours(72);
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// An account with this address exists.
-    #[error("an account with this e-mail address already exists")]
+    #[error("An account with this e-mail address already exists")]
     EmailTaken,
     /// The account does not exist or was deleted.
-    #[error("account not found")]
+    #[error("Account not found")]
     NotFound,
     /// The password or the second factor changed since the account was read: read it again.
-    #[error("the account has just been changed")]
+    #[error("The account was changed in the meantime. Start again.")]
     Outdated,
     /// The address is already verified.
-    #[error("the e-mail address is verified already")]
+    #[error("This e-mail address is already verified")]
     AlreadyVerified,
     /// A second factor is already set up.
-    #[error("a second factor is set up already")]
+    #[error("Two-factor authentication is already on")]
     SecondFactorExists,
     /// The last admin can be neither deleted nor demoted.
-    #[error("this is the last admin")]
+    #[error("This is the last administrator. Make another one first.")]
     LastAdmin,
     /// Orders are still being delivered or refunded.
-    #[error("orders are still under way")]
+    #[error("Orders of this account are still being delivered. Try again when they are complete.")]
     OrdersUnderWay,
     /// A payment was made and is not confirmed yet.
-    #[error("a payment is still under way")]
+    #[error("A payment is still being processed. Try again when it is complete.")]
     PaymentUnderWay,
     /// The account has a balance.
-    #[error("there is still money on the account")]
+    #[error("There is still money on the balance. Spend it, or confirm that you give it up.")]
     HasBalance,
     /// The database failed.
     #[error(transparent)]
@@ -108,12 +108,12 @@ fn one(done: &PgQueryResult, otherwise: AccountError) -> Result<(), AccountError
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep_codes(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.sweep.codes
         delete from one_time_codes where id in (
             select id from one_time_codes where expires_at <= now() order by expires_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
@@ -124,13 +124,13 @@ pub async fn sweep_codes(store: &Store) -> Result<u64> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep_logins(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.sweep.logins
         delete from login_history where id in (
             select id from login_history where created_at < now() - interval '180 days'
              order by created_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
@@ -141,13 +141,13 @@ pub async fn sweep_logins(store: &Store) -> Result<u64> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep_attempts(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.sweep.attempts
         delete from login_history where id in (
             select id from login_history where user_id is null and created_at < now() - interval '7 days'
              order by created_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

@@ -1,7 +1,7 @@
 //! Queries for staff: lists and details across all users. No function here decrypts a key or returns a password hash.
 //!
 //! Filters are optional parameters of one statement, so the best plan depends on their values: these statements are not
-//! kept prepared but planned on each execution.
+//! kept prepared but planned on each execution ([`Tx::uncached`](crate::Tx)).
 
 pub mod carts;
 pub mod dashboard;
@@ -11,28 +11,27 @@ pub mod sync;
 pub mod transactions;
 pub mod users;
 
-use lockstep_domain::admin::{Page, UserBrief};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
-
-use crate::Result;
-use crate::row::nickname;
+use lockstep_domain::admin::Page;
 
 /// `limit` and `offset` of a page.
 fn bounds(page: Page) -> (i64, i64) {
     (i64::from(page.size), i64::try_from(page.offset()).unwrap_or(i64::MAX))
 }
 
-/// The columns `user_id`, `email`, `nickname`, `first_name`, `last_name`.
-fn user_brief(row: &PgRow) -> Result<UserBrief> {
-    Ok(UserBrief {
-        id: row.try_get("user_id")?,
-        email: row.try_get("email")?,
-        nickname: nickname(row)?,
-        first_name: row.try_get("first_name")?,
-        last_name: row.try_get("last_name")?,
-    })
+/// The [`UserBrief`](lockstep_domain::admin::UserBrief) in a row with the columns `user_id`, `email`, `nickname`,
+/// `first_name` and `last_name`.
+macro_rules! user_brief {
+    ($row:ident) => {
+        lockstep_domain::admin::UserBrief {
+            id: $row.user_id,
+            email: $row.email,
+            nickname: crate::row::nickname_of($row.nickname),
+            first_name: $row.first_name,
+            last_name: $row.last_name,
+        }
+    };
 }
+use user_brief;
 
 /// An `ilike` pattern that matches `text` anywhere.
 fn contains(text: &str) -> String {

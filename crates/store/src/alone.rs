@@ -52,7 +52,7 @@ async fn send<'q>(pool: &PgPool, mut statement: impl Execute<'q, Postgres>) -> R
             Err(error) if conflicts < MAX_CONFLICTS && is_conflict(&error) => {
                 conflicts += 1;
                 let statement = sql.as_str().lines().next().unwrap_or_default();
-                tracing::debug!(statement, conflicts, "sending a statement again after a conflict");
+                tracing::debug!(statement, conflicts, "retrying a statement after a conflict");
             }
             result => return result,
         }

@@ -1,7 +1,6 @@
 //! The audit log: what admins did to users' money and orders, written in the transaction of the change.
 
 use lockstep_domain::ids::UserId;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{Result, Tx};
@@ -21,16 +20,16 @@ pub(crate) struct AuditEntry {
 
 /// Writes an audit record.
 pub(crate) async fn write(tx: &mut Tx, deed: &AuditEntry) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.audit.write
         insert into audit_log (id, admin_id, action, subject_kind, subject_id, details) values ($1, $2, $3, $4, $5, $6)",
+        Uuid::now_v7(),
+        deed.admin.0,
+        deed.action,
+        deed.subject.0,
+        deed.subject.1,
+        &deed.details
     )
-    .bind(Uuid::now_v7())
-    .bind(deed.admin.0)
-    .bind(deed.action)
-    .bind(deed.subject.0)
-    .bind(deed.subject.1)
-    .bind(Json(&deed.details))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -43,15 +42,15 @@ pub(crate) async fn write_operators(
     subject: (&'static str, Uuid),
     details: &serde_json::Value,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.audit.write_operators
         insert into audit_log (id, action, subject_kind, subject_id, details) values ($1, $2, $3, $4, $5)",
+        Uuid::now_v7(),
+        action,
+        subject.0,
+        subject.1,
+        details
     )
-    .bind(Uuid::now_v7())
-    .bind(action)
-    .bind(subject.0)
-    .bind(subject.1)
-    .bind(Json(details))
     .execute(tx.conn())
     .await?;
     Ok(())

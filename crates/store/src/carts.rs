@@ -3,83 +3,90 @@
 //! Every write locks its shopper's row first. The writes of one shopper are therefore serialised, limits hold exactly,
 //! and a move from a guest to a user sees either all of a guest's write or none of it.
 
+use chrono::{DateTime, Utc};
+use lockstep_domain::Money;
 use lockstep_domain::cart::{
     Buyable, Cart, CartLimits, CartLine, CartOwner, MiniGame, Moved, MovingLine, PriceChange, Principal, StoredLine,
     merge,
 };
 use lockstep_domain::ids::{GameId, UserId};
 use rust_decimal::Decimal;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::guests::{self, ShopperError, Writer, owner_lives};
+use crate::guests::{self, ShopperError, Writer};
 use crate::idempotency::{Call, Known};
 use crate::orders::Idempotency;
-use crate::row::{count, money, money_or_null};
+use crate::row::{count_of, money_of};
 use crate::{Result, Store, StoreError, Subject, Tx};
 
-/// The columns of a [`MiniGame`], selected from the row `g` of `games`.
-macro_rules! mini_game_columns {
-    () => {
-        "g.id, g.title, g.slug, g.image, g.price, g.original_price, g.discount, g.currency, g.in_stock, g.is_best_seller,
-         g.is_preorder,
-         array(select p.name from game_platforms l join platforms p on p.id = l.platform_id
-                where l.game_id = g.id order by p.name) as platforms,
-         array(select n.name from game_genres l join genres n on n.id = l.genre_id
-                where l.game_id = g.id order by n.name) as genres"
+/// A statement that also selects the columns of a [`MiniGame`], between its two parts, from the row `g` of `games`.
+macro_rules! query_mini_games {
+    ($before:literal, $after:literal, $($value:expr),+ $(,)?) => {
+        sqlx::query!(
+            $before
+                + r#"g.id, g.title, g.slug, g.image, g.price, g.original_price, g.discount, g.currency, g.in_stock,
+                   g.is_best_seller, g.is_preorder,
+                   array(select p.name from game_platforms l join platforms p on p.id = l.platform_id
+                          where l.game_id = g.id order by p.name) as "platforms!",
+                   array(select n.name from game_genres l join genres n on n.id = l.genre_id
+                          where l.game_id = g.id order by n.name) as "genres!""#
+                + $after,
+            $($value),+
+        )
     };
 }
-pub(crate) use mini_game_columns;
+pub(crate) use query_mini_games;
 
-pub(crate) fn mini_game(row: &PgRow) -> Result<MiniGame> {
-    Ok(MiniGame {
-        id: GameId(row.try_get("id")?),
-        title: row.try_get("title")?,
-        slug: row.try_get("slug")?,
-        image: row.try_get("image")?,
-        price: money(row, "price")?,
-        original_price: money_or_null(row, "original_price")?,
-        discount: row
-            .try_get::<Option<i32>, _>("discount")?
-            .filter(|percent| *percent > 0),
-        currency: row.try_get("currency")?,
-        in_stock: row.try_get("in_stock")?,
-        platforms: row.try_get("platforms")?,
-        genres: row.try_get("genres")?,
-        is_best_seller: row.try_get("is_best_seller")?,
-        is_preorder: row.try_get("is_preorder")?,
-    })
+/// The [`MiniGame`] in a row of [`query_mini_games`].
+macro_rules! mini_game {
+    ($row:ident) => {
+        lockstep_domain::cart::MiniGame {
+            id: lockstep_domain::ids::GameId($row.id),
+            title: $row.title,
+            slug: $row.slug,
+            image: $row.image,
+            price: $crate::row::money_of($row.price)?,
+            original_price: $row.original_price.map($crate::row::money_of).transpose()?,
+            discount: $row.discount.filter(|percent| *percent > 0),
+            currency: $row.currency,
+            in_stock: $row.in_stock,
+            platforms: $row.platforms,
+            genres: $row.genres,
+            is_best_seller: $row.is_best_seller,
+            is_preorder: $row.is_preorder,
+        }
+    };
 }
+pub(crate) use mini_game;
 
 /// The cart of `owner`, newest item first; empty if the guest does not exist or has expired. Cache it under
-/// [`CartOwner::cart_key`] with [`Cart::tags`].
+/// `ValueKey::cart` with [`Cart::tags`].
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn load(tx: &mut Tx, owner: CartOwner) -> Result<Cart> {
-    let rows = sqlx::query(concat!(
+    let rows = query_mini_games!(
         "-- store.carts.load
         select c.quantity, c.added_at, c.price_seen, ",
-        mini_game_columns!(),
         " from cart_items c join games g on g.id = c.game_id
-         where c.user_id = $1 and ",
-        owner_lives!(),
-        " order by c.added_at desc, c.game_id"
-    ))
-    .bind(owner.shopper().0)
-    .bind(matches!(owner, CartOwner::Guest(_)))
+         where c.user_id = $1
+           and case when $2 then exists (select 1 from guest_sessions where id = $1 and expires_at > now())
+                    else exists (select 1 from users where id = $1 and deleted_at is null) end
+         order by c.added_at desc, c.game_id",
+        owner.shopper().0,
+        matches!(owner, CartOwner::Guest(_)),
+    )
     .fetch_all(tx.conn())
     .await?;
     let items = rows
-        .iter()
+        .into_iter()
         .map(|row| {
-            let game = mini_game(row)?;
+            let game: MiniGame = mini_game!(row);
             Ok(CartLine {
                 game_id: game.id,
-                quantity: count(row, "quantity")?,
-                added_at: row.try_get("added_at")?,
-                price_changed: PriceChange::since(money_or_null(row, "price_seen")?, game.price),
+                quantity: count_of(row.quantity)?,
+                added_at: row.added_at,
+                price_changed: PriceChange::since(row.price_seen.map(money_of).transpose()?, game.price),
                 game,
             })
         })
@@ -177,13 +184,13 @@ pub async fn set(
                 let writer = guests::writer(tx, principal)
                     .await?
                     .ok_or(ShopperError::NoSuchShopper)?;
-                let lowered = sqlx::query(
+                let lowered = sqlx::query!(
                     "-- store.carts.set.lower
                     update cart_items set quantity = $3 where user_id = $1 and game_id = $2 and quantity >= $3",
+                    writer.owner.shopper().0,
+                    game.0,
+                    quantity
                 )
-                .bind(writer.owner.shopper().0)
-                .bind(game.0)
-                .bind(quantity)
                 .execute(tx.conn())
                 .await?;
                 if lowered.rows_affected() == 0 {
@@ -216,12 +223,17 @@ async fn delete(store: &Store, principal: Principal, game: Option<GameId>) -> Re
     store
         .tx_about("carts.remove", &Subject::of(principal, None), |tx| {
             Box::pin(async move {
-                let Some(owner) = guests::lock(tx, principal).await? else { return Ok(None) };
-                sqlx::query("-- store.carts.remove\ndelete from cart_items where user_id = $1 and ($2::uuid is null or game_id = $2)")
-                    .bind(owner.shopper().0)
-                    .bind(game.map(|game| game.0))
-                    .execute(tx.conn())
-                    .await?;
+                let Some(owner) = guests::lock(tx, principal).await? else {
+                    return Ok(None);
+                };
+                sqlx::query!(
+                    "-- store.carts.remove
+                    delete from cart_items where user_id = $1 and ($2::uuid is null or game_id = $2)",
+                    owner.shopper().0,
+                    game.map(|game| game.0)
+                )
+                .execute(tx.conn())
+                .await?;
                 Ok(Some(Writer { owner, minted: false }))
             })
         })
@@ -247,24 +259,23 @@ async fn put(
     add: bool,
     limits: CartLimits,
 ) -> Result<(), ShopperError> {
-    let row = sqlx::query(
-        "-- store.carts.put.look
-        select g.price, g.in_stock, c.quantity,
-               (select count(*) from cart_items where user_id = $1) as lines
+    let row = sqlx::query!(
+        r#"-- store.carts.put.look
+        select g.price, g.in_stock, c.quantity as "quantity?",
+               (select count(*) from cart_items where user_id = $1) as "lines!"
           from games g left join cart_items c on c.user_id = $1 and c.game_id = g.id
-         where g.id = $2 and g.withdrawn_at is null",
+         where g.id = $2 and g.withdrawn_at is null"#,
+        owner.shopper().0,
+        game.0
     )
-    .bind(owner.shopper().0)
-    .bind(game.0)
     .fetch_optional(tx.conn())
     .await?
     .ok_or(ShopperError::NoSuchGame)?;
-    if !row.try_get::<bool, _>("in_stock")? {
+    if !row.in_stock {
         return Err(ShopperError::OutOfStock);
     }
-    let before = row.try_get::<Option<i32>, _>("quantity")?;
-    let lines = row.try_get::<i64, _>("lines")?;
-    if before.is_none() && lines >= i64::from(limits.lines) {
+    let before = row.quantity;
+    if before.is_none() && row.lines >= i64::from(limits.lines) {
         return Err(ShopperError::TooManyGames { most: limits.lines });
     }
     let wanted = if add {
@@ -273,15 +284,15 @@ async fn put(
         i64::from(quantity)
     };
     let wanted = positive(wanted, limits)?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.carts.put
         insert into cart_items (user_id, game_id, quantity, added_at, price_seen) values ($1, $2, $3, clock_timestamp(), $4)
         on conflict (user_id, game_id) do update set quantity = excluded.quantity, price_seen = excluded.price_seen",
+        owner.shopper().0,
+        game.0,
+        wanted,
+        row.price
     )
-    .bind(owner.shopper().0)
-    .bind(game.0)
-    .bind(wanted)
-    .bind(row.try_get::<Decimal, _>("price")?)
     .execute(tx.conn())
     .await
     .map_err(|error| ShopperError::Store(error.into()))?;
@@ -330,12 +341,13 @@ async fn move_lines(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) 
     let Some(from) = guests::lock(tx, Principal::Guest(Some(guest))).await? else {
         return Ok(Moved::default());
     };
-    let arriving = sqlx::query(
-        "-- store.carts.move_to_user.guest
-        select c.game_id, c.quantity, c.added_at, c.price_seen, g.title, g.in_stock, g.withdrawn_at is not null as withdrawn
-          from cart_items c join games g on g.id = c.game_id where c.user_id = $1",
+    let arriving = sqlx::query!(
+        r#"-- store.carts.move_to_user.guest
+        select c.game_id, c.quantity, c.added_at, c.price_seen, g.title, g.in_stock,
+               g.withdrawn_at is not null as "withdrawn!"
+          from cart_items c join games g on g.id = c.game_id where c.user_id = $1"#,
+        guest
     )
-    .bind(guest)
     .fetch_all(tx.conn())
     .await?;
     if arriving.is_empty() {
@@ -344,65 +356,67 @@ async fn move_lines(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) 
     let to = guests::lock(tx, Principal::User(user))
         .await?
         .ok_or(ShopperError::NoSuchShopper)?;
-    let own = sqlx::query(
+    let own = sqlx::query!(
         "-- store.carts.move_to_user.user
         select game_id, quantity, added_at, price_seen from cart_items where user_id = $1",
+        user.0
     )
-    .bind(user.0)
     .fetch_all(tx.conn())
     .await?;
-    let own = own.iter().map(stored_line).collect::<Result<Vec<_>>>()?;
-    let arriving = arriving.iter().map(moving_line).collect::<Result<Vec<_>>>()?;
+    let own = own
+        .into_iter()
+        .map(|row| stored_line(row.game_id, row.quantity, row.added_at, row.price_seen))
+        .collect::<Result<Vec<_>>>()?;
+    let arriving = arriving
+        .into_iter()
+        .map(|row| {
+            Ok(MovingLine {
+                line: stored_line(row.game_id, row.quantity, row.added_at, row.price_seen)?,
+                title: row.title,
+                state: match (row.withdrawn, row.in_stock) {
+                    (true, _) => Buyable::Gone,
+                    (false, false) => Buyable::SoldOut,
+                    (false, true) => Buyable::Yes,
+                },
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
     let (lines, moved) = merge(&own, &arriving, limits);
-    sqlx::query(
+    let games: Vec<Uuid> = lines.iter().map(|line| line.game.0).collect();
+    let quantities: Vec<i32> = lines
+        .iter()
+        .map(|line| i32::try_from(line.quantity).unwrap_or(i32::MAX))
+        .collect();
+    let added: Vec<DateTime<Utc>> = lines.iter().map(|line| line.added_at).collect();
+    let prices: Vec<Option<Decimal>> = lines.iter().map(|line| line.price_seen.map(Money::decimal)).collect();
+    sqlx::query!(
         "-- store.carts.move_to_user.put
         insert into cart_items (user_id, game_id, quantity, added_at, price_seen)
         select $1, * from unnest($2::uuid[], $3::integer[], $4::timestamptz[], $5::numeric[])
         on conflict (user_id, game_id) do update
            set quantity = excluded.quantity, added_at = excluded.added_at, price_seen = excluded.price_seen",
-    )
-    .bind(to.shopper().0)
-    .bind(lines.iter().map(|line| line.game.0).collect::<Vec<_>>())
-    .bind(
-        lines
-            .iter()
-            .map(|line| i32::try_from(line.quantity).unwrap_or(i32::MAX))
-            .collect::<Vec<_>>(),
-    )
-    .bind(lines.iter().map(|line| line.added_at).collect::<Vec<_>>())
-    .bind(
-        lines
-            .iter()
-            .map(|line| line.price_seen.map(lockstep_domain::Money::decimal))
-            .collect::<Vec<_>>(),
+        to.shopper().0,
+        &games,
+        &quantities,
+        &added,
+        &prices as &[Option<Decimal>]
     )
     .execute(tx.conn())
     .await?;
-    sqlx::query("-- store.carts.move_to_user.delete\ndelete from cart_items where user_id = $1")
-        .bind(from.shopper().0)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query!(
+        "-- store.carts.move_to_user.delete\ndelete from cart_items where user_id = $1",
+        from.shopper().0
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(moved)
 }
 
-fn stored_line(row: &PgRow) -> Result<StoredLine> {
+fn stored_line(game: Uuid, quantity: i32, added_at: DateTime<Utc>, seen: Option<Decimal>) -> Result<StoredLine> {
     Ok(StoredLine {
-        game: GameId(row.try_get("game_id")?),
-        quantity: count(row, "quantity")?,
-        added_at: row.try_get("added_at")?,
-        price_seen: money_or_null(row, "price_seen")?,
-    })
-}
-
-fn moving_line(row: &PgRow) -> Result<MovingLine> {
-    let state = match (row.try_get("withdrawn")?, row.try_get("in_stock")?) {
-        (true, _) => Buyable::Gone,
-        (false, false) => Buyable::SoldOut,
-        (false, true) => Buyable::Yes,
-    };
-    Ok(MovingLine {
-        line: stored_line(row)?,
-        title: row.try_get("title")?,
-        state,
+        game: GameId(game),
+        quantity: count_of(quantity)?,
+        added_at,
+        price_seen: seen.map(money_of).transpose()?,
     })
 }

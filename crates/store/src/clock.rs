@@ -54,9 +54,12 @@ impl Store {
     pub async fn clock_ahead(&self) -> Result<TimeDelta> {
         let mut connection = self.pool().acquire().await?;
         let here = std::time::SystemTime::now();
-        let there: DateTime<Utc> = sqlx::query_scalar("-- store.clock\nselect clock_timestamp()")
-            .fetch_one(&mut *connection)
-            .await?;
+        let there = sqlx::query_scalar!(
+            r#"-- store.clock
+            select clock_timestamp() as "now!""#
+        )
+        .fetch_one(&mut *connection)
+        .await?;
         Ok(there - DateTime::<Utc>::from(here))
     }
 }
@@ -68,9 +71,12 @@ impl ClockWatch {
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
     pub async fn look(&self, store: &Store) -> Result<Option<Step>> {
         let asked = Instant::now();
-        let database = sqlx::query_scalar("-- store.clock.look\nselect clock_timestamp()")
-            .fetch_one(store.alone())
-            .await?;
+        let database = sqlx::query_scalar!(
+            r#"-- store.clock.look
+            select clock_timestamp() as "now!""#
+        )
+        .fetch_one(store.alone())
+        .await?;
         Ok(self.compare(Reading {
             asked,
             database,
@@ -136,52 +142,67 @@ impl SetBack {
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
     // `least` ignores null, so a time that is not set is left out of it. Separate statements: no transaction holds rows of two tables.
-    let units = sqlx::query(
+    let units = sqlx::query!(
         "-- store.clock.set_back.units
         update order_units
            set not_before = now() + greatest(not_before - waits_from, interval '0'),
                ordered_at = case when ordered_at is not null then least(ordered_at, now()) end,
                pay_asked_at = case when pay_asked_at is not null then least(pay_asked_at, now()) end
          where id in (select id from order_units where state not in ('DONE', 'REFUNDED')
-                         and waits_from > now() + interval '5 seconds' order by id for update skip locked)",
+                         and waits_from > now() + interval '5 seconds' order by id for update skip locked)"
     )
     .execute(store.alone())
     .await?
     .rows_affected();
-    let mut others = 0;
-    for statement in [
+    let alarms = sqlx::query!(
         "-- store.clock.set_back.alarms
         update supplier_alarms set since = least(since, now()), retry_at = now() + make_interval(secs => $1)
-         where retry_at > now() + make_interval(secs => $1 + 5)",
-        // An intent that was never queried waits a minute, the others at most the longest interval between two queries.
+         where retry_at > now() + make_interval(secs => $1::float8 + 5)",
+        alarm_retry.as_secs_f64()
+    )
+    .execute(store.alone())
+    .await?
+    .rows_affected();
+    // An intent that was never queried waits a minute, the others at most the longest interval between two queries.
+    let top_ups = sqlx::query!(
         "-- store.clock.set_back.top_ups
         update top_ups set not_before = now() + case when attempts = 0 then interval '1 minute'
                                                      when review = 'NO_END' then interval '1 day'
                                                      else interval '1 hour' end
-         where (status in ('PENDING', 'PROCESSING') or closing_since is not null) and reviewed_at is null and $1 is not null
+         where (status in ('PENDING', 'PROCESSING') or closing_since is not null) and reviewed_at is null
            and case when attempts = 0 then created_at > now() + interval '5 seconds'
                                            and not_before > now() + interval '1 minute'
                     when review = 'NO_END' then not_before > now() + interval '1 day 1 minute'
-                    else not_before > now() + interval '61 minutes' end",
-        // What was never tried is due, the rest waits at most five minutes (`LONGEST_WAIT` of `crates/mail`).
+                    else not_before > now() + interval '61 minutes' end"
+    )
+    .execute(store.alone())
+    .await?
+    .rows_affected();
+    // What was never tried is due, the rest waits at most five minutes (`LONGEST_WAIT` of `crates/mail`).
+    let mail = sqlx::query!(
         "-- store.clock.set_back.mail
         update mail_outbox set not_before = least(not_before, now() + case when attempts = 0 then interval '0'
                                                                           else interval '5 minutes' end)
-         where sent_at is null and gave_up_at is null and $1 is not null
+         where sent_at is null and gave_up_at is null
            and ((attempts = 0 and not_before > now() + interval '5 seconds' and created_at > now() + interval '5 seconds')
-                or not_before > now() + interval '6 minutes')",
+                or not_before > now() + interval '6 minutes')"
+    )
+    .execute(store.alone())
+    .await?
+    .rows_affected();
+    let runs = sqlx::query!(
         "-- store.clock.set_back.runs
         update sync_runs set started_at = least(started_at, now()),
                finished_at = case when finished_at is not null then least(finished_at, now()) end
-         where started_at > now() + interval '5 seconds' and $1 is not null",
-    ] {
-        others += sqlx::query(statement)
-            .bind(alarm_retry.as_secs_f64())
-            .execute(store.alone())
-            .await?
-            .rows_affected();
-    }
-    Ok(SetBack { units, others })
+         where started_at > now() + interval '5 seconds'"
+    )
+    .execute(store.alone())
+    .await?
+    .rows_affected();
+    Ok(SetBack {
+        units,
+        others: alarms + top_ups + mail + runs,
+    })
 }
 
 #[cfg(test)]

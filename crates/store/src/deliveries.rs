@@ -4,8 +4,10 @@
 //! stored for people, with the reason why it had no effect.
 
 use chrono::{DateTime, Utc};
+use lockstep_domain::account::Email;
+use lockstep_domain::json::mended;
 use serde::Serialize;
-use sqlx::Row as _;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{Result, Store};
@@ -109,7 +111,8 @@ pub struct Kept {
     pub bytes: i32,
 }
 
-/// Stores a delivery; a repeated one is counted.
+/// Stores a delivery; a repeated one is counted. One that names a top-up or an e-mail address of a deleted account is
+/// stored without its bytes, like those that were erased with the account.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): it has to be sent again then.
@@ -118,23 +121,33 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
         let letters = text?.chars().filter(|letter| !letter.is_control());
         Some(letters.take(most).collect::<String>())
     };
-    sqlx::query(
+    // The lock decides between a delivery and a deletion at the same moment: the row is read as the deletion left it, or
+    // the deletion waits and finds the delivery.
+    sqlx::query!(
         "-- store.deliveries.keep
-        insert into unused_deliveries as u (source, reason, detail, event_id, kind, body, user_id)
-        values ($1, $2, $3, $4, $5, $6, (
-            select o.id from top_ups p join users o on o.id = p.user_id
-             where p.id = any ($7) and o.deleted_at is null limit 1 for key share of o))
+        with persons as materialized (
+            select o.id, o.deleted_at is not null as is_deleted from users o
+             where o.id in (select user_id from top_ups where id = any ($7)
+                            union all select id from users where email = any ($8))
+             order by o.id for key share of o)
+        insert into unused_deliveries as u (source, reason, detail, event_id, kind, body, digest, payers, user_id)
+        select $1, $2, $3, $4, $5, case when late.is_late then '' else $6::bytea end, sha256($6),
+               case when late.is_late then '{}' else $8 end,
+               (select o.id from persons o join top_ups p on p.user_id = o.id
+                 where p.id = any ($7) and not late.is_late limit 1)
+          from (select exists (select from persons where is_deleted) as is_late) late
         on conflict on constraint unused_deliveries_once
         do update set times = least(u.times::bigint + 1, 2147483647)::integer, last_at = now(),
                       user_id = coalesce(u.user_id, excluded.user_id)",
+        unused.source.as_str(),
+        unused.reason.as_str(),
+        text(unused.detail.as_deref(), MAX_DETAIL),
+        text(unused.event_id.as_deref(), MAX_EVENT_ID),
+        text(unused.kind.as_deref(), MAX_KIND),
+        body,
+        &ids_in(body),
+        &emails_in(body)
     )
-    .bind(unused.source.as_str())
-    .bind(unused.reason.as_str())
-    .bind(text(unused.detail.as_deref(), MAX_DETAIL))
-    .bind(text(unused.event_id.as_deref(), MAX_EVENT_ID))
-    .bind(text(unused.kind.as_deref(), MAX_KIND))
-    .bind(body)
-    .bind(ids_in(body))
     .execute(store.alone())
     .await?;
     Ok(())
@@ -142,6 +155,8 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
 
 /// Ids that are looked up for one delivery.
 const MAX_IDS: usize = 64;
+/// E-mail addresses that are stored for one delivery.
+const MAX_EMAILS: usize = 32;
 
 /// What has the form of an id in a body, the first of them: a delivery about a top-up names it somewhere.
 fn ids_in(body: &[u8]) -> Vec<Uuid> {
@@ -151,36 +166,64 @@ fn ids_in(body: &[u8]) -> Vec<Uuid> {
         .collect()
 }
 
+/// The e-mail addresses in a body, normalised like those of accounts, the first of them.
+fn emails_in(body: &[u8]) -> Vec<String> {
+    let body = String::from_utf8_lossy(body);
+    let mut found = Vec::new();
+    match serde_json::from_str(&mended(&body)) {
+        Ok(value) => emails_of(&value, &mut found),
+        Err(_) => emails_of_text(&body, &mut found),
+    }
+    found
+}
+
+/// Its recursion ends where the parser's does.
+fn emails_of(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => emails_of_text(text, found),
+        Value::Array(values) => values.iter().for_each(|value| emails_of(value, found)),
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            emails_of_text(name, found);
+            emails_of(value, found);
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The whole text, or each of its words.
+fn emails_of_text(text: &str, found: &mut Vec<String>) {
+    if !text.contains('@') {
+        return;
+    }
+    let words = text.split(|letter: char| letter.is_whitespace() || "\"<>()[]{},;:=&?/\\".contains(letter));
+    for word in std::iter::once(text).chain(words.filter(|word| word.contains('@'))) {
+        // A sentence may end with an address.
+        let email =
+            Email::of_existing_account(word).or_else(|_| Email::of_existing_account(word.trim_end_matches('.')));
+        if let Ok(email) = email
+            && found.len() < MAX_EMAILS
+            && !found.iter().any(|known| known == email.as_str())
+        {
+            found.push(email.to_string());
+        }
+    }
+}
+
 /// The latest deliveries, newest first; those of kinds that the shop does not handle only with `all`.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn latest(store: &Store, all: bool, most: u32) -> Result<Vec<Kept>> {
-    sqlx::query(
-        "-- store.deliveries.latest
-        select id, source, reason, detail, event_id, kind, times, received_at, last_at, octet_length(body) as bytes
-          from unused_deliveries where $1 or reason <> 'KIND_NOT_HANDLED' order by received_at desc limit $2",
+    Ok(sqlx::query_as!(
+        Kept,
+        r#"-- store.deliveries.latest
+        select id, source, reason, detail, event_id, kind, times, received_at, last_at, octet_length(body) as "bytes!"
+          from unused_deliveries where $1 or reason <> 'KIND_NOT_HANDLED' order by received_at desc limit $2"#,
+        all,
+        i64::from(most)
     )
-    .bind(all)
-    .bind(i64::from(most))
     .fetch_all(store.alone())
-    .await?
-    .iter()
-    .map(|row| {
-        Ok(Kept {
-            id: row.try_get("id")?,
-            source: row.try_get("source")?,
-            reason: row.try_get("reason")?,
-            detail: row.try_get("detail")?,
-            event_id: row.try_get("event_id")?,
-            kind: row.try_get("kind")?,
-            times: row.try_get("times")?,
-            received_at: row.try_get("received_at")?,
-            last_at: row.try_get("last_at")?,
-            bytes: row.try_get("bytes")?,
-        })
-    })
-    .collect()
+    .await?)
 }
 
 /// The body of one delivery as received.
@@ -188,12 +231,12 @@ pub async fn latest(store: &Store, all: bool, most: u32) -> Result<Vec<Kept>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn body(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
-    Ok(
-        sqlx::query_scalar("-- store.deliveries.body\nselect body from unused_deliveries where id = $1")
-            .bind(id)
-            .fetch_optional(store.alone())
-            .await?,
+    Ok(sqlx::query_scalar!(
+        "-- store.deliveries.body\nselect body from unused_deliveries where id = $1",
+        id
     )
+    .fetch_optional(store.alone())
+    .await?)
 }
 
 /// Number of deliveries of the last seven days that had no effect, by reason, without kinds that the shop does not
@@ -202,33 +245,31 @@ pub async fn body(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn of_the_week(store: &Store) -> Result<Vec<(String, i64)>> {
-    sqlx::query(
-        "-- store.deliveries.of_the_week
-        select reason, count(*) as count from unused_deliveries
-         where received_at > now() - interval '7 days' and reason <> 'KIND_NOT_HANDLED' group by reason order by reason",
+    let rows = sqlx::query!(
+        r#"-- store.deliveries.of_the_week
+        select reason, count(*) as "count!" from unused_deliveries
+         where received_at > now() - interval '7 days' and reason <> 'KIND_NOT_HANDLED' group by reason order by reason"#
     )
     .fetch_all(store.alone())
-    .await?
-    .iter()
-    .map(|row| Ok((row.try_get("reason")?, row.try_get("count")?)))
-    .collect()
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.reason, row.count)).collect())
 }
 
-/// Deletes deliveries of kinds that the shop does not handle after three days and the others after 90; returns how
+/// Deletes deliveries of kinds that the shop does not handle after three days and the others after 30; returns how
 /// many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.deliveries.sweep
         delete from unused_deliveries where id in (
             select id from unused_deliveries
              where received_at < now() - interval '3 days'
-               and (reason = 'KIND_NOT_HANDLED' or received_at < now() - interval '90 days')
+               and (reason = 'KIND_NOT_HANDLED' or received_at < now() - interval '30 days')
              order by received_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
@@ -237,6 +278,37 @@ pub async fn sweep(store: &Store) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_found_anywhere_up_to_the_maximum() {
+        for body in [
+            r#"{"email":"Ada.Quill@Example.org"}"#,
+            r#"{"data":[{"customer_details":{"email":"ada.quill\u0040example.org"}}]}"#,
+            r#"{"note":"paid by Ada <ada.quill@example.org>."}"#,
+            r#"{"note":"paid by ada.quill@example.org."}"#,
+            r#"{"ada.quill@example.org":1}"#,
+            // Neither of them is JSON.
+            "payer=ada.quill@example.org&amount=5",
+            r#"{"email":"ada.quill@example.org""#,
+        ] {
+            assert_eq!(emails_in(body.as_bytes()), ["ada.quill@example.org"], "{body}");
+        }
+        assert_eq!(
+            emails_in(br#"{"a":"a.d.a+x@gmail.com","b":"ada@gmail.com"}"#),
+            ["ada@gmail.com"]
+        );
+        let quoted = r#"{"email":"\"ada quill\"@example.org"}"#;
+        assert_eq!(emails_in(quoted.as_bytes()), [r#""ada quill"@example.org"#]);
+        assert_eq!(
+            emails_in("{\"email\":\"zo\\u00eb@m\u{fc}nchen.de\"}".as_bytes()),
+            ["zo\u{eb}@m\u{fc}nchen.de"]
+        );
+        for body in ["", "@", r#"{"email":"ada"}"#, "\u{0}@\u{0}"] {
+            assert!(emails_in(body.as_bytes()).is_empty(), "{body:?}");
+        }
+        let many: Vec<String> = (0..100).map(|n| format!("ada{n}@example.org")).collect();
+        assert_eq!(emails_in(many.join(" ").as_bytes()).len(), MAX_EMAILS);
+    }
 
     #[test]
     fn ids_are_found_anywhere_up_to_the_maximum() {

@@ -9,6 +9,7 @@
 //! that commits meanwhile. Restored ids below that bound are harmless: they reject nothing that is read from now on,
 //! and expire with the rest of the log.
 
+use crate::row::how_many_of;
 use crate::{Result, Store, StoreError};
 
 /// What [`Store::forget_foreign_ids`] removed.
@@ -35,11 +36,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn has_foreign_ids(&self) -> Result<bool> {
-        Ok(sqlx::query_scalar(
-            "-- store.foreign_ids.look
+        Ok(sqlx::query_scalar!(
+            r#"-- store.foreign_ids.look
             select exists (select from cache_inval where xid >= pg_snapshot_xmax(pg_current_snapshot()))
                 or exists (select from cache_floor where floor > pg_snapshot_xmax(pg_current_snapshot()))
-                or exists (select from relay_cursor where pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot()))",
+                or exists (select from relay_cursor
+                            where pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot())) as "foreign!""#
         )
         .fetch_one(self.alone())
         .await?)
@@ -60,31 +62,37 @@ impl Store {
         self.tx("forget_foreign_ids", |tx| {
             Box::pin(async move {
                 // One day of the log can have millions of rows.
-                sqlx::query("-- store.foreign_ids.patience\nset local statement_timeout = '10min'")
+                sqlx::query!(
+                    "-- store.foreign_ids.patience\nset local statement_timeout = '10min'"
+                )
                     .execute(tx.conn())
                     .await?;
                 // Before the deciding statement, so that it sees the result of concurrent removals and prunings.
-                sqlx::query("-- store.foreign_ids.one_at_a_time\nselect from cache_floor for update")
+                sqlx::query!(
+                    "-- store.foreign_ids.one_at_a_time\nselect from cache_floor for update"
+                )
                     .execute(tx.conn())
                     .await?;
-                let (rows, floor, places): (i64, i64, i64) = sqlx::query_as(
-                    "-- store.foreign_ids.forget
+                let removed = sqlx::query!(
+                    r#"-- store.foreign_ids.forget
                     with next as materialized (select pg_snapshot_xmax(pg_current_snapshot()) as id),
                     log as (delete from cache_inval using next where xid >= next.id returning 1),
                     lowered as (update cache_floor set floor = '0' from next where floor > next.id returning 1),
                     places as (delete from relay_cursor using next where pg_snapshot_xmax(snapshot) > next.id returning 1)
-                    select (select count(*) from log), (select count(*) from lowered), (select count(*) from places)",
+                    select (select count(*) from log) as "rows!", (select count(*) from lowered) as "floors!",
+                           (select count(*) from places) as "places!""#
                 )
                 .fetch_one(tx.conn())
                 .await?;
-                let count = |n: i64| u64::try_from(n).unwrap_or_default();
                 let forgotten = Forgotten {
-                    rows: count(rows),
-                    floor: floor > 0,
-                    places: count(places),
+                    rows: how_many_of(removed.rows),
+                    floor: removed.floors > 0,
+                    places: how_many_of(removed.places),
                 };
                 if forgotten.is_something() {
-                    sqlx::query("-- store.foreign_ids.rename\nupdate cache_incarnation set id = gen_random_uuid()")
+                    sqlx::query!(
+                        "-- store.foreign_ids.rename\nupdate cache_incarnation set id = gen_random_uuid()"
+                    )
                         .execute(tx.conn())
                         .await?;
                 }

@@ -4,30 +4,24 @@
 //! those games. The cost of a page therefore does not grow with the catalogue. Withdrawn games are in no list, but can
 //! still be read by id or slug, because orders and old links refer to them.
 
-mod counts;
+mod composed;
 mod editions;
 mod facets;
 mod home;
-mod list;
-mod search;
 mod similar;
 mod sitemap;
 
+use lockstep_domain::GameId;
 use lockstep_domain::catalogue::Game;
-use lockstep_domain::{GameId, Money};
-use rust_decimal::Decimal;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
-use crate::{Result, StoreError, Tx};
+use crate::row::money_of;
+use crate::{Result, Tx};
 
-pub use counts::facet_counts;
+pub use composed::{MAX_HITS, MAX_LISTED, facet_counts, page, search, suggest};
 pub use editions::{MOST_EDITIONS, editions};
 pub use facets::{collections, filter_options, genres, last_synced, platforms};
 pub use home::{best_sellers, by_genre, new_in_catalog, new_releases, preorders, random_pool};
-pub use list::{MAX_LISTED, page};
-pub use search::{MAX_HITS, search, suggest};
 pub use similar::similar;
 pub use sitemap::{Address, addresses, listed};
 
@@ -45,11 +39,11 @@ pub async fn by_id(tx: &mut Tx, id: GameId) -> Result<Option<Game>> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn by_slug(tx: &mut Tx, slug: &str) -> Result<Option<Game>> {
-    let id: Option<Uuid> = sqlx::query_scalar(
+    let id = sqlx::query_scalar!(
         "-- store.games.by_slug
         select coalesce((select id from games where slug = $1), (select game_id from game_slugs where slug = $1))",
+        slug
     )
-    .bind(slug)
     .fetch_one(tx.conn())
     .await?;
     match id {
@@ -72,87 +66,79 @@ async fn views(tx: &mut Tx, ids: &[Uuid], detail: Detail) -> Result<Vec<Game>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(
-        "-- store.games.views
+    let rows = sqlx::query!(
+        r#"-- store.games.views
         select g.id, g.title, g.slug, g.description, g.short_description, g.price, g.original_price, g.discount,
                g.currency, g.image, g.images, g.in_stock, g.multiplayer, g.is_best_seller, g.is_new, g.is_preorder,
                g.release_date, g.release_date_known, g.metacritic_score, g.user_rating, g.rating_critic, g.rating_user, g.age_rating,
                g.activation_service, g.region, g.publisher, g.developer, g.languages,
                array(select x.name from game_platforms l join platforms x on x.id = l.platform_id
-                      where l.game_id = g.id order by lower(x.name), x.name) as platforms,
+                      where l.game_id = g.id order by lower(x.name), x.name) as "platforms!",
                array(select x.name from game_genres l join genres x on x.id = l.genre_id
-                      where l.game_id = g.id order by lower(x.name), x.name) as genres,
+                      where l.game_id = g.id order by lower(x.name), x.name) as "genres!",
                array(select x.name from game_tags l join tags x on x.id = l.tag_id
-                      where l.game_id = g.id order by lower(x.name), x.name) as tags,
+                      where l.game_id = g.id order by lower(x.name), x.name) as "tags!",
                array(select x.name from game_categories l join categories x on x.id = l.category_id
-                      where l.game_id = g.id order by lower(x.name), x.name) as categories,
+                      where l.game_id = g.id order by lower(x.name), x.name) as "categories!",
                case when $2 then g.requirements end as requirements
           from unnest($1::uuid[]) with ordinality as wanted (id, place) join games g on g.id = wanted.id
-         order by wanted.place",
+         order by wanted.place"#,
+        ids,
+        detail == Detail::Full
     )
-    .bind(ids)
-    .bind(detail == Detail::Full)
     .fetch_all(tx.conn())
     .await?;
-    rows.iter().map(view).collect()
-}
-
-fn view(row: &PgRow) -> Result<Game> {
-    let price = money(row.try_get("price")?)?;
-    let original_price: Option<Decimal> = row.try_get("original_price")?;
-    let discount: Option<i32> = row.try_get("discount")?;
-    Ok(Game {
-        id: GameId(row.try_get("id")?),
-        title: row.try_get("title")?,
-        slug: row.try_get("slug")?,
-        description: row.try_get("description")?,
-        short_description: row.try_get("short_description")?,
-        price,
-        original_price: original_price
-            .map(money)
-            .transpose()?
-            .filter(|original| *original > price),
-        discount: discount.filter(|percent| *percent > 0),
-        currency: row.try_get("currency")?,
-        image: row.try_get("image")?,
-        images: row.try_get("images")?,
-        in_stock: row.try_get("in_stock")?,
-        multiplayer: row.try_get("multiplayer")?,
-        is_best_seller: row.try_get("is_best_seller")?,
-        is_new: row.try_get("is_new")?,
-        is_preorder: row.try_get("is_preorder")?,
-        release_date: row.try_get("release_date")?,
-        release_date_known: row.try_get("release_date_known")?,
-        metacritic_score: row.try_get("metacritic_score")?,
-        user_rating: row.try_get("user_rating")?,
-        rating_critic: row.try_get("rating_critic")?,
-        rating_user: row.try_get("rating_user")?,
-        age_rating: row.try_get("age_rating")?,
-        activation_service: row.try_get("activation_service")?,
-        region: row.try_get("region")?,
-        publisher: row.try_get("publisher")?,
-        developer: row.try_get("developer")?,
-        languages: row.try_get("languages")?,
-        platforms: row.try_get("platforms")?,
-        genres: row.try_get("genres")?,
-        tags: row.try_get("tags")?,
-        categories: row.try_get("categories")?,
-        requirements: row.try_get("requirements")?,
-    })
-}
-
-fn money(amount: Decimal) -> Result<Money> {
-    Money::new(amount).map_err(|error| StoreError::Schema(format!("an amount that is none: {error}")))
+    rows.into_iter()
+        .map(|row| {
+            let price = money_of(row.price)?;
+            let original_price = row.original_price.map(money_of).transpose()?;
+            Ok(Game {
+                id: GameId(row.id),
+                title: row.title,
+                slug: row.slug,
+                description: row.description,
+                short_description: row.short_description,
+                price,
+                original_price: original_price.filter(|original| *original > price),
+                discount: row.discount.filter(|percent| *percent > 0),
+                currency: row.currency,
+                image: row.image,
+                images: row.images,
+                in_stock: row.in_stock,
+                multiplayer: row.multiplayer,
+                is_best_seller: row.is_best_seller,
+                is_new: row.is_new,
+                is_preorder: row.is_preorder,
+                release_date: row.release_date,
+                release_date_known: row.release_date_known,
+                metacritic_score: row.metacritic_score,
+                user_rating: row.user_rating,
+                rating_critic: row.rating_critic,
+                rating_user: row.rating_user,
+                age_rating: row.age_rating,
+                activation_service: row.activation_service,
+                region: row.region,
+                publisher: row.publisher,
+                developer: row.developer,
+                languages: row.languages,
+                platforms: row.platforms,
+                genres: row.genres,
+                tags: row.tags,
+                categories: row.categories,
+                requirements: row.requirements,
+            })
+        })
+        .collect()
 }
 
 /// The genre with this slug, or this name in any case.
 async fn genre_id(tx: &mut Tx, genre: &str) -> Result<Option<Uuid>> {
-    Ok(sqlx::query_scalar(
+    Ok(sqlx::query_scalar!(
         "-- store.games.genre_id
         select id from genres where slug = lower($1) or lower(name) = lower($1)
          order by slug = lower($1) desc, id limit 1",
+        genre
     )
-    .bind(genre)
     .fetch_optional(tx.conn())
     .await?)
 }

@@ -5,7 +5,6 @@
 
 use lockstep_domain::cart::{CartOwner, Principal};
 use lockstep_domain::ids::ShopperId;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::transaction::holds_store_error;
@@ -29,18 +28,18 @@ pub struct Writer {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn touch(store: &Store, guest: Uuid) -> Result<bool> {
-    let row = sqlx::query(
-        "-- store.guests.touch
+    let alive = sqlx::query_scalar!(
+        r#"-- store.guests.touch
         with alive as (select id, last_used_at from guest_sessions where id = $1 and expires_at > now()),
         touched as (
             update guest_sessions set last_used_at = now(), expires_at = now() + interval '24 hours'
              where id = (select id from alive where last_used_at < now() - interval '1 minute') and expires_at > now())
-        select exists (select 1 from alive)",
+        select exists (select 1 from alive) as "alive!""#,
+        guest
     )
-    .bind(guest)
     .fetch_one(store.alone())
     .await?;
-    Ok(row.try_get(0)?)
+    Ok(alive)
 }
 
 /// Deletes expired guests with their carts and wishlists; returns how many, at most [`SWEEP`](crate::SWEEP).
@@ -48,25 +47,16 @@ pub async fn touch(store: &Store, guest: Uuid) -> Result<bool> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.guests.sweep
         delete from guest_sessions where id in (
             select id from guest_sessions where expires_at <= now() order by expires_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }
-
-/// Whether the owner `$1` of a cart or wishlist still exists; `$2` marks a guest.
-macro_rules! owner_lives {
-    () => {
-        "case when $2 then exists (select 1 from guest_sessions where id = $1 and expires_at > now())
-              else exists (select 1 from users where id = $1 and deleted_at is null) end"
-    };
-}
-pub(crate) use owner_lives;
 
 /// Returns the principal as a writer: locks the shopper's row until the transaction ends, which serialises the writes of
 /// one shopper, and creates a guest for a principal who is not one yet.
@@ -81,10 +71,10 @@ pub(crate) async fn writer(tx: &mut Tx, principal: Principal) -> Result<Option<W
     }
     if let Principal::Newcomer(id) = principal {
         // Of concurrent requests one creates the guest; the others wait for it here.
-        sqlx::query(
+        sqlx::query!(
             "-- store.guests.mint_newcomer\ninsert into guest_sessions (id) values ($1) on conflict do nothing",
+            id
         )
-        .bind(id)
         .execute(tx.conn())
         .await?;
         if let Some(owner) = lock(tx, principal).await? {
@@ -94,8 +84,7 @@ pub(crate) async fn writer(tx: &mut Tx, principal: Principal) -> Result<Option<W
     }
     // The guest's id is a secret: random, not sorted by age.
     let id = Uuid::new_v4();
-    sqlx::query("-- store.guests.mint\ninsert into guest_sessions (id) values ($1)")
-        .bind(id)
+    sqlx::query!("-- store.guests.mint\ninsert into guest_sessions (id) values ($1)", id)
         .execute(tx.conn())
         .await?;
     Ok(Some(Writer {
@@ -110,47 +99,47 @@ pub(crate) async fn lock(tx: &mut Tx, principal: Principal) -> Result<Option<Car
     match principal {
         Principal::Guest(None) => Ok(None),
         Principal::Newcomer(id) => {
-            let found = sqlx::query(
+            let found = sqlx::query_scalar!(
                 "-- store.guests.lock_newcomer
                 select 1 from shoppers s join guest_sessions g on g.id = s.id
                  where s.id = $1 and s.kind = 'GUEST' and g.expires_at > now()
                    and g.created_at > now() - make_interval(secs => $2) for no key update of s",
+                id,
+                JOINED_WITHIN.as_secs_f64()
             )
-            .bind(id)
-            .bind(JOINED_WITHIN.as_secs_f64())
             .fetch_optional(tx.conn())
             .await?;
             Ok(found.map(|_| CartOwner::Guest(ShopperId(id))))
         }
         Principal::User(user) => {
-            let found = sqlx::query(
+            let found = sqlx::query_scalar!(
                 "-- store.guests.lock_user
                 select 1 from shoppers s join users u on u.id = s.id
                  where s.id = $1 and s.kind = 'USER' and u.deleted_at is null
                    for no key update of s for key share of u",
+                user.0
             )
-            .bind(user.0)
             .fetch_optional(tx.conn())
             .await?;
             Ok(found.map(|_| CartOwner::User(user)))
         }
         Principal::Guest(Some(id)) => {
-            let found = sqlx::query(
-                "-- store.guests.lock_guest
-                select g.last_used_at < now() - interval '1 minute' as stale
+            let stale = sqlx::query_scalar!(
+                r#"-- store.guests.lock_guest
+                select g.last_used_at < now() - interval '1 minute' as "stale!"
                   from shoppers s join guest_sessions g on g.id = s.id
-                 where s.id = $1 and s.kind = 'GUEST' and g.expires_at > now() for no key update of s",
+                 where s.id = $1 and s.kind = 'GUEST' and g.expires_at > now() for no key update of s"#,
+                id
             )
-            .bind(id)
             .fetch_optional(tx.conn())
             .await?;
-            let Some(row) = found else { return Ok(None) };
-            if row.try_get("stale")? {
-                sqlx::query(
+            let Some(stale) = stale else { return Ok(None) };
+            if stale {
+                sqlx::query!(
                     "-- store.guests.lock_guest.touch
                     update guest_sessions set last_used_at = now(), expires_at = now() + interval '24 hours' where id = $1",
+                    id
                 )
-                .bind(id)
                 .execute(tx.conn())
                 .await?;
             }
@@ -169,25 +158,25 @@ impl From<Writer> for CartOwner {
 #[derive(Debug, thiserror::Error)]
 pub enum ShopperError {
     /// No such game in the shop.
-    #[error("game not found")]
+    #[error("Game not found")]
     NoSuchGame,
     /// The game cannot be bought at the moment.
-    #[error("game is out of stock")]
+    #[error("Game is out of stock")]
     OutOfStock,
     /// The game can be bought, so there is no alert to wait for.
-    #[error("game is in stock")]
+    #[error("This game is in stock. Add it to the cart.")]
     InStock,
     /// A quantity that is not positive.
-    #[error("quantity must be a positive whole number")]
+    #[error("quantity must be a whole number from 1")]
     NotPositive,
     /// The quantity exceeds the maximum of one item.
-    #[error("at most {most} copies of one game fit into a cart")]
+    #[error("At most {most} copies of one game fit into a cart")]
     TooManyCopies {
         /// The maximum.
         most: u32,
     },
     /// The number of games exceeds the maximum.
-    #[error("at most {most} games fit")]
+    #[error("At most {most} games fit. Remove one first.")]
     TooManyGames {
         /// The maximum.
         most: u32,
@@ -196,7 +185,7 @@ pub enum ShopperError {
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
     /// The account does not exist (deleted while its token was still in use).
-    #[error("account not found")]
+    #[error("Account not found")]
     NoSuchShopper,
     /// The database failed.
     #[error(transparent)]

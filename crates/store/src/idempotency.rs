@@ -6,7 +6,6 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -41,46 +40,46 @@ impl Call<'_> {
     /// Looks up the call; concurrent calls with the same key wait until this transaction has ended.
     pub(crate) async fn look<T: DeserializeOwned>(&self, tx: &mut Tx) -> Result<Known<T>> {
         // A separate statement: the next one then sees what this one waited for.
-        sqlx::query(
+        sqlx::query!(
             "-- store.idempotency.lock
             select pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'idempotency', $1::uuid, $2::text, $3::text), 0))",
+            self.owner,
+            self.route,
+            self.key.as_str()
         )
-        .bind(self.owner)
-        .bind(self.route)
-        .bind(self.key.as_str())
         .execute(tx.conn())
         .await?;
-        let row = sqlx::query(
-            "-- store.idempotency.look
-            select answer, request_hash = sha256(convert_to($4, 'UTF8')) as same
-              from idempotency_keys where owner = $1 and route = $2 and key = $3",
+        let row = sqlx::query!(
+            r#"-- store.idempotency.look
+            select answer, request_hash = sha256(convert_to($4, 'UTF8')) as "same!"
+              from idempotency_keys where owner = $1 and route = $2 and key = $3"#,
+            self.owner,
+            self.route,
+            self.key.as_str(),
+            &self.asked
         )
-        .bind(self.owner)
-        .bind(self.route)
-        .bind(self.key.as_str())
-        .bind(&self.asked)
         .fetch_optional(tx.conn())
         .await?;
         let Some(row) = row else { return Ok(Known::Nothing) };
-        if !row.try_get::<bool, _>("same")? {
+        if !row.same {
             return Ok(Known::Other);
         }
-        let Json(answer): Json<T> = row.try_get("answer")?;
+        let answer = serde_json::from_value(row.answer).map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(Known::Done(answer))
     }
 
     /// Stores the result of the call.
     pub(crate) async fn done(&self, tx: &mut Tx, answer: &(impl Serialize + Sync)) -> Result<()> {
-        sqlx::query(
+        sqlx::query!(
             "-- store.idempotency.done
             insert into idempotency_keys (owner, route, key, request_hash, answer)
             values ($1, $2, $3, sha256(convert_to($4, 'UTF8')), $5)",
+            self.owner,
+            self.route,
+            self.key.as_str(),
+            &self.asked,
+            Json(answer) as _
         )
-        .bind(self.owner)
-        .bind(self.route)
-        .bind(self.key.as_str())
-        .bind(&self.asked)
-        .bind(Json(answer))
         .execute(tx.conn())
         .await?;
         Ok(())
@@ -92,13 +91,13 @@ impl Call<'_> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.idempotency.sweep
         delete from idempotency_keys where (owner, route, key) in (
             select owner, route, key from idempotency_keys where at < now() - interval '24 hours'
              order by at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::Row as _;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -41,7 +40,7 @@ pub struct Running {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn one_at_a_time(tx: &mut Tx) -> Result<()> {
-    sqlx::query("-- store.instances.lock\nselect pg_advisory_xact_lock(hashtextextended('lockstep instances', 0))")
+    sqlx::query!("-- store.instances.lock\nselect pg_advisory_xact_lock(hashtextextended('lockstep instances', 0))")
         .execute(tx.conn())
         .await?;
     Ok(())
@@ -52,27 +51,26 @@ pub async fn one_at_a_time(tx: &mut Tx) -> Result<()> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn others(tx: &mut Tx, id: Uuid) -> Result<Vec<Running>> {
-    sqlx::query(
-        "-- store.instances.others
-        select id, name, settings, seen_at from instances
-         where id <> $1 and seen_at > clock_timestamp() - make_interval(secs => $2::bigint) order by name, id",
+    let others = sqlx::query!(
+        r#"-- store.instances.others
+        select id, name, settings as "settings: Json<BTreeMap<String, String>>", seen_at from instances
+         where id <> $1 and seen_at > clock_timestamp() - make_interval(secs => $2::bigint) order by name, id"#,
+        id,
+        i64::try_from(LEASE.as_secs()).unwrap_or(i64::MAX)
     )
-    .bind(id)
-    .bind(i64::try_from(LEASE.as_secs()).unwrap_or(i64::MAX))
     .fetch_all(tx.conn())
-    .await?
-    .iter()
-    .map(|row| {
-        Ok(Running {
+    .await?;
+    Ok(others
+        .into_iter()
+        .map(|row| Running {
             instance: Instance {
-                id: row.try_get("id")?,
-                name: row.try_get("name")?,
-                settings: row.try_get::<Json<_>, _>("settings")?.0,
+                id: row.id,
+                name: row.name,
+                settings: row.settings.0,
             },
-            seen_at: row.try_get("seen_at")?,
+            seen_at: row.seen_at,
         })
-    })
-    .collect()
+        .collect())
 }
 
 /// Records that `instance` is running, and deletes rows that were not renewed for a day.
@@ -80,15 +78,15 @@ pub async fn others(tx: &mut Tx, id: Uuid) -> Result<Vec<Running>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn announce(tx: &mut Tx, instance: &Instance) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.instances.announce
         with gone as (delete from instances where id <> $1 and seen_at < clock_timestamp() - interval '1 day')
         insert into instances (id, name, settings, seen_at) values ($1, $2, $3, clock_timestamp())
         on conflict (id) do update set settings = excluded.settings, seen_at = excluded.seen_at",
+        instance.id,
+        instance.name,
+        Json(&instance.settings) as _
     )
-    .bind(instance.id)
-    .bind(&instance.name)
-    .bind(Json(&instance.settings))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -99,8 +97,7 @@ pub async fn announce(tx: &mut Tx, instance: &Instance) -> Result<()> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable); the process then counts as gone after [`LEASE`].
 pub async fn withdraw(store: &Store, id: Uuid) -> Result<()> {
-    sqlx::query("-- store.instances.withdraw\ndelete from instances where id = $1")
-        .bind(id)
+    sqlx::query!("-- store.instances.withdraw\ndelete from instances where id = $1", id)
         .execute(store.alone())
         .await?;
     Ok(())
@@ -112,7 +109,7 @@ pub async fn withdraw(store: &Store, id: Uuid) -> Result<()> {
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn key_secret(tx: &mut Tx) -> Result<Option<String>> {
     Ok(
-        sqlx::query_scalar("-- store.instances.key_secret\nselect mark from key_secret_in_use")
+        sqlx::query_scalar!("-- store.instances.key_secret\nselect mark from key_secret_in_use")
             .fetch_optional(tx.conn())
             .await?,
     )
@@ -123,13 +120,13 @@ pub async fn key_secret(tx: &mut Tx) -> Result<Option<String>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn set_key_secret(tx: &mut Tx, mark: &str) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.instances.set_key_secret
         insert into key_secret_in_use (mark) values ($1)
         on conflict (only_row) do update set mark = excluded.mark, since = now()
          where key_secret_in_use.mark <> excluded.mark",
+        mark
     )
-    .bind(mark)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -141,10 +138,11 @@ pub async fn set_key_secret(tx: &mut Tx, mark: &str) -> Result<()> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn something_is_sealed(tx: &mut Tx) -> Result<bool> {
-    Ok(sqlx::query_scalar(
-        "-- store.instances.something_is_sealed
-        select exists (select from game_keys) or exists (select from user_totp) or exists (select from unreadable_answers where decided_at is null)
-            or exists (select from mail_outbox where sealed is not null)",
+    Ok(sqlx::query_scalar!(
+        r#"-- store.instances.something_is_sealed
+        select exists (select from game_keys) or exists (select from user_totp)
+            or exists (select from unreadable_answers where decided_at is null)
+            or exists (select from mail_outbox where sealed is not null) as "sealed!""#
     )
     .fetch_one(tx.conn())
     .await?)

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::Connection as _;
-use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgListener, PgRow};
+use sqlx::postgres::{PgConnection, PgListener};
 
 use crate::snapshot::{NotASnapshot, Snapshot};
 use crate::{Result, Store, StoreError};
@@ -32,6 +31,17 @@ const MOST_TAGS: i64 = 100_000;
 
 /// Rows of the log as PostgreSQL aggregates them: transaction and tags.
 type Rows = sqlx::types::Json<Vec<(String, Vec<String>)>>;
+
+/// The answer of the server to one read of the log.
+struct LogRow {
+    /// `None`: this incarnation of the server has no name yet.
+    identity: Option<String>,
+    snapshot: String,
+    /// `None`: more than one read returns.
+    news: Option<Rows>,
+    floor: String,
+    foreign: bool,
+}
 
 /// The result of one read of the log.
 #[derive(Debug, Clone)]
@@ -65,24 +75,21 @@ impl Store {
     /// [`StoreError::Unavailable`]; then the reader learns nothing new, and its knowledge ages. A standby server is
     /// also an error: its snapshots do not show which transactions were running.
     pub async fn look_at_invalidations(&self, last: &Snapshot) -> Result<LogDelta> {
-        let row = if let Some(row) = self.query_log(last).await? {
-            row
-        } else {
+        let mut row = self.query_log(last).await?;
+        if row.identity.is_none() {
             // The first read since the server was created or crashed.
-            sqlx::query(
-                "-- store.invalidation.incarnate\ninsert into cache_incarnation default values on conflict do nothing",
+            sqlx::query!(
+                "-- store.invalidation.incarnate\ninsert into cache_incarnation default values on conflict do nothing"
             )
             .execute(self.alone())
             .await?;
-            self.query_log(last).await?.ok_or_else(|| unexpected("incarnation"))?
-        };
-        let snapshot: String = row.try_get(1)?;
-        let news: Option<Rows> = row.try_get(2)?;
-        let floor: String = row.try_get(3)?;
+            row = self.query_log(last).await?;
+        }
         Ok(LogDelta {
-            snapshot: snapshot.parse().map_err(|NotASnapshot| unexpected("snapshot"))?,
-            complete: news.is_some(),
-            news: news
+            snapshot: row.snapshot.parse().map_err(|NotASnapshot| unexpected("snapshot"))?,
+            complete: row.news.is_some(),
+            news: row
+                .news
                 .map(|json| json.0)
                 .unwrap_or_default()
                 .into_iter()
@@ -93,43 +100,42 @@ impl Store {
                     })
                 })
                 .collect::<Result<_>>()?,
-            identity: row.try_get(0)?,
-            floor: floor.parse().map_err(|_| unexpected("floor"))?,
-            foreign: row.try_get(4)?,
+            identity: row.identity.ok_or_else(|| unexpected("incarnation"))?,
+            floor: row.floor.parse().map_err(|_| unexpected("floor"))?,
+            foreign: row.foreign,
         })
     }
 
-    /// `None`: this incarnation of the server has no name yet.
-    async fn query_log(&self, last: &Snapshot) -> Result<Option<PgRow>> {
+    async fn query_log(&self, last: &Snapshot) -> Result<LogRow> {
         // After a promotion, `pg_walfile_name` starts with the new timeline at once, unlike the control file, and it
         // fails on a standby.
-        let row = sqlx::query(
-            "-- store.invalidation.look
+        sqlx::query_as!(
+            LogRow,
+            r#"-- store.invalidation.look
             with news as materialized (
                 select xid, tags from cache_inval
                  where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
-                 limit $3 + 1)
+                 limit $3::bigint + 1)
             select (select system_identifier::text from pg_control_system())
                        || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
                        || '/' || (select oid::text from pg_database where datname = current_database())
                        || '/' || (select tableoid::oid::text from cache_floor)
-                       || '/' || (select id::text from cache_incarnation),
-                   pg_current_snapshot()::text,
+                       || '/' || (select id::text from cache_incarnation) as identity,
+                   pg_current_snapshot()::text as "snapshot!",
                    case when n <= $3 and tags <= $4
-                        then (select coalesce(jsonb_agg(jsonb_build_array(xid::text, news.tags)), '[]') from news) end,
-                   (select floor::text from cache_floor),
+                        then (select coalesce(jsonb_agg(jsonb_build_array(xid::text, news.tags)), '[]') from news) end as "news: Rows",
+                   (select floor::text from cache_floor) as "floor!",
                    exists (select from cache_inval where xid >= pg_snapshot_xmax(pg_current_snapshot()))
-                       or exists (select from cache_floor where floor > pg_snapshot_xmax(pg_current_snapshot()))
-              from (select count(*) as n, coalesce(sum(cardinality(tags)), 0) as tags from news) size",
+                       or exists (select from cache_floor where floor > pg_snapshot_xmax(pg_current_snapshot())) as "foreign!"
+              from (select count(*) as n, coalesce(sum(cardinality(tags)), 0) as tags from news) size"#,
+            last.xmin.to_string(),
+            pg_text(last),
+            MOST_ROWS,
+            MOST_TAGS
         )
-        .bind(last.xmin.to_string())
-        .bind(pg_text(last))
-        .bind(MOST_ROWS)
-        .bind(MOST_TAGS)
         .fetch_one(self.alone())
         .await
-        .map_err(from_a_standby)?;
-        Ok(row.try_get::<Option<String>, _>(0)?.is_some().then_some(row))
+        .map_err(from_a_standby)
     }
 
     /// Deletes rows older than `keep` and raises the floor above them, in one transaction; returns how many rows, at
@@ -139,8 +145,8 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn prune_invalidations(&self, keep: Duration) -> Result<u64> {
         let seconds = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
-        let row = sqlx::query(
-            "-- store.invalidation.prune
+        let pruned = sqlx::query_scalar!(
+            r#"-- store.invalidation.prune
             with gone as (
                 delete from cache_inval where ctid = any (array(
                     select ctid from cache_inval where at < now() - make_interval(secs => $1::bigint)
@@ -152,13 +158,13 @@ impl Store {
             raised as (
                 update cache_floor set floor = greatest(floor::text::numeric, top.xid + 1)::text::xid8
                   from top where top.xid is not null)
-            select n from top",
+            select n as "n!" from top"#,
+            seconds,
+            i64::try_from(PRUNED_AT_ONCE).unwrap_or(i64::MAX)
         )
-        .bind(seconds)
-        .bind(i64::try_from(PRUNED_AT_ONCE).unwrap_or(i64::MAX))
         .fetch_one(self.alone())
         .await?;
-        crate::row::how_many(&row, 0)
+        Ok(crate::row::how_many_of(pruned))
     }
 
     /// Becomes the only evictor called `name` until the [`EvictorLease`] is dropped or its connection is lost; `None`
@@ -168,10 +174,11 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn evictor_lease(&self, name: &str) -> Result<Option<EvictorLease>> {
         let mut connection = self.connect().await?;
-        let mine: bool = sqlx::query_scalar(
-            "-- store.invalidation.turn\nselect pg_try_advisory_lock(hashtext('lockstep relay'), hashtext($1))",
+        let mine = sqlx::query_scalar!(
+            r#"-- store.invalidation.turn
+            select pg_try_advisory_lock(hashtext('lockstep relay'), hashtext($1)) as "mine!""#,
+            name
         )
-        .bind(name)
         .fetch_one(&mut connection)
         .await?;
         if !mine {
@@ -190,8 +197,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn wake_all(&self) -> Result<()> {
-        sqlx::query("-- store.invalidation.wake\nselect pg_notify($1, '')")
-            .bind(CHANNEL)
+        sqlx::query!("-- store.invalidation.wake\nselect pg_notify($1, '')", CHANNEL)
             .execute(self.alone())
             .await?;
         Ok(())
@@ -238,11 +244,13 @@ impl EvictorLease {
     /// # Errors
     /// [`StoreError::Unavailable`]: the right is lost.
     pub async fn cursor(&mut self) -> Result<Option<Snapshot>> {
-        let text: Option<String> =
-            sqlx::query_scalar("-- store.invalidation.cursor\nselect snapshot::text from relay_cursor where name = $1")
-                .bind(&self.name)
-                .fetch_optional(&mut self.connection)
-                .await?;
+        let text = sqlx::query_scalar!(
+            r#"-- store.invalidation.cursor
+            select snapshot::text as "snapshot!" from relay_cursor where name = $1"#,
+            self.name
+        )
+        .fetch_optional(&mut self.connection)
+        .await?;
         text.map(|text| text.parse().map_err(|NotASnapshot| unexpected("cursor")))
             .transpose()
     }
@@ -252,13 +260,13 @@ impl EvictorLease {
     /// # Errors
     /// [`StoreError::Unavailable`]: the right is lost.
     pub async fn set_cursor(&mut self, snapshot: &Snapshot) -> Result<()> {
-        sqlx::query(
+        sqlx::query!(
             "-- store.invalidation.set_cursor
             insert into relay_cursor (name, snapshot) values ($1, $2::text::pg_snapshot)
             on conflict (name) do update set snapshot = excluded.snapshot",
+            self.name,
+            pg_text(snapshot)
         )
-        .bind(&self.name)
-        .bind(pg_text(snapshot))
         .execute(&mut self.connection)
         .await?;
         Ok(())
@@ -310,7 +318,7 @@ impl Wakeups {
 /// [`StoreError::Unavailable`].
 pub async fn newest(store: &Store) -> Result<Option<DateTime<Utc>>> {
     Ok(
-        sqlx::query_scalar("-- store.invalidation.newest\nselect max(at) from cache_inval")
+        sqlx::query_scalar!("-- store.invalidation.newest\nselect max(at) from cache_inval")
             .fetch_one(store.alone())
             .await?,
     )

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::purchase::{Balance, TransactionView};
 use lockstep_domain::{Money, title};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::audit::{self, AuditEntry};
-use crate::row::{money, payment_status, refund_reason_or_null, transaction_type};
+use crate::row::{money_of, payment_status_of, refund_reason_of, transaction_type_of};
 use crate::transaction::holds_store_error;
 use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
 
@@ -25,13 +23,15 @@ pub const ADJUSTMENT: &str = "ADJUSTMENT";
 /// # Errors
 /// [`StoreError`].
 pub async fn balance(tx: &mut Tx, user: UserId) -> Result<Option<Balance>> {
-    let row = sqlx::query("-- store.ledger.balance\nselect balance from users where id = $1 and deleted_at is null")
-        .bind(user.0)
-        .fetch_optional(tx.conn())
-        .await?;
+    let row = sqlx::query!(
+        "-- store.ledger.balance\nselect balance from users where id = $1 and deleted_at is null",
+        user.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     row.map(|row| {
         Ok(Balance {
-            balance: money(&row, "balance")?,
+            balance: money_of(row.balance)?,
             currency: "EUR".into(),
         })
     })
@@ -43,45 +43,43 @@ pub async fn balance(tx: &mut Tx, user: UserId) -> Result<Option<Balance>> {
 /// # Errors
 /// [`StoreError`].
 pub async fn transactions(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Result<Vec<TransactionView>> {
-    let rows = sqlx::query(
-        "-- store.ledger.transactions
-        select t.id, t.type::text as type, t.amount, t.currency, t.method, t.status::text as status, t.description,
+    let rows = sqlx::query!(
+        r#"-- store.ledger.transactions
+        select t.id, t.type::text as "type!", t.amount, t.currency, t.method, t.status::text as "status!", t.description,
                t.subject, t.reason, t.transaction_hash, t.created_at, t.order_id
           -- Those that are left out are passed over in the index alone.
           from (select id, created_at from transactions where user_id = $1
                  order by created_at desc, id desc offset $2 limit $3) listed
           join transactions t on t.id = listed.id
-         order by listed.created_at desc, listed.id desc",
+         order by listed.created_at desc, listed.id desc"#,
+        user.0,
+        i64::from(skip),
+        i64::from(most.min(MAX_LISTED))
     )
-    .bind(user.0)
-    .bind(i64::from(skip))
-    .bind(i64::from(most.min(MAX_LISTED)))
     .fetch_all(tx.conn())
     .await?;
-    rows.iter().map(view).collect()
-}
-
-fn view(row: &PgRow) -> Result<TransactionView> {
-    let method: Option<String> = row.try_get("method")?;
-    let description: Option<String> = row.try_get("description")?;
-    let subject: Option<String> = row.try_get("subject")?;
-    Ok(TransactionView {
-        id: row.try_get("id")?,
-        kind: transaction_type(row, "type")?,
-        amount: money(row, "amount")?,
-        currency: row.try_get("currency")?,
-        method: method.clone(),
-        status: payment_status(row, "status")?,
-        description: description.map(|text| readable(text, subject.as_deref())),
-        subject: subject.as_deref().map(title::names),
-        reason: refund_reason_or_null(row, "reason")?,
-        // The reference of an adjustment is for admins only.
-        transaction_hash: row
-            .try_get::<Option<String>, _>("transaction_hash")?
-            .filter(|_| method.as_deref() != Some(ADJUSTMENT)),
-        created_at: row.try_get("created_at")?,
-        order_id: row.try_get::<Option<Uuid>, _>("order_id")?.map(OrderId),
-    })
+    rows.into_iter()
+        .map(|row| {
+            let subject = row.subject.as_deref();
+            Ok(TransactionView {
+                id: row.id,
+                kind: transaction_type_of(&row.r#type)?,
+                amount: money_of(row.amount)?,
+                currency: row.currency,
+                status: payment_status_of(&row.status)?,
+                description: row.description.map(|text| readable(text, subject)),
+                subject: subject.map(title::names),
+                reason: row.reason.as_deref().map(refund_reason_of).transpose()?,
+                // The reference of an adjustment is for admins only.
+                transaction_hash: row
+                    .transaction_hash
+                    .filter(|_| row.method.as_deref() != Some(ADJUSTMENT)),
+                method: row.method,
+                created_at: row.created_at,
+                order_id: row.order_id.map(OrderId),
+            })
+        })
+        .collect()
 }
 
 /// A description that begins with what the booking is for (`Portal 2 - Steam Key - GLOBAL: sold out`) with the game's own
@@ -118,7 +116,7 @@ pub enum AdjustError {
         balance: Money,
     },
     /// The balance would exceed the maximum of an account.
-    #[error("The balance would be more than an account can hold")]
+    #[error("The balance would exceed the maximum of an account")]
     TooMuch,
     /// The idempotency key was used for another adjustment.
     #[error("This Idempotency-Key was used for another request")]
@@ -172,35 +170,36 @@ async fn adjust_once(
     reason: &str,
     hash: Option<&str>,
 ) -> Result<Adjusted, AdjustError> {
-    let row = sqlx::query(
+    let row = sqlx::query!(
         "-- store.ledger.adjust.lock\nselect balance from users where id = $1 and deleted_at is null for no key update",
+        user.0
     )
-    .bind(user.0)
     .fetch_optional(tx.conn())
     .await?
     .ok_or(AdjustError::NotFound)?;
-    let previous = money(&row, "balance")?;
+    let previous = money_of(row.balance)?;
     if let Some(hash) = hash {
-        let before = sqlx::query(
-            "-- store.ledger.adjust.before
-            select t.user_id = $2 and t.amount = $3 and t.description = $4 as same, a.details
+        // `same` is never null: every adjustment has a description.
+        let before = sqlx::query!(
+            r#"-- store.ledger.adjust.before
+            select t.user_id = $2 and t.amount = $3 and t.description = $4 as "same!",
+                   a.details as "details: sqlx::types::Json<Answered>"
               from transactions t join audit_log a on a.details ->> 'transaction' = t.id::text and a.subject_id = t.user_id
-             where t.transaction_hash = $1",
+             where t.transaction_hash = $1"#,
+            hash,
+            user.0,
+            amount.decimal(),
+            reason
         )
-        .bind(hash)
-        .bind(user.0)
-        .bind(amount.decimal())
-        .bind(reason)
         .fetch_optional(tx.conn())
         .await?;
         if let Some(row) = before {
-            if !row.try_get::<bool, _>("same")? {
+            if !row.same {
                 return Err(AdjustError::KeyReused);
             }
-            let details: sqlx::types::Json<Answered> = row.try_get("details")?;
             return Ok(Adjusted {
-                previous: details.0.previous,
-                balance: details.0.balance,
+                previous: row.details.previous,
+                balance: row.details.balance,
             });
         }
     }
@@ -209,18 +208,18 @@ async fn adjust_once(
         return Err(AdjustError::Insufficient { balance: previous });
     }
     let transaction = Uuid::now_v7();
-    sqlx::query(
+    sqlx::query!(
         "-- store.ledger.adjust
         with changed as (update users set balance = balance + $3 where id = $2)
         insert into transactions (id, user_id, type, amount, method, status, description, transaction_hash)
         values ($1, $2, case when $3 > 0 then 'TOP_UP' else 'PURCHASE' end::transaction_type, $3, $4, 'COMPLETED', $5, $6)",
+        transaction,
+        user.0,
+        amount.decimal(),
+        ADJUSTMENT,
+        reason,
+        hash
     )
-    .bind(transaction)
-    .bind(user.0)
-    .bind(amount.decimal())
-    .bind(ADJUSTMENT)
-    .bind(reason)
-    .bind(hash)
     .execute(tx.conn())
     .await?;
     let deed = AuditEntry {
@@ -236,7 +235,7 @@ async fn adjust_once(
 }
 
 /// The response to an adjustment, as stored in the audit log.
-#[derive(serde::Deserialize)]
+#[derive(Debug, serde::Deserialize)]
 struct Answered {
     previous: Money,
     balance: Money,

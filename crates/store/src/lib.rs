@@ -14,7 +14,6 @@ pub mod clock;
 pub mod deliveries;
 pub mod doctor;
 mod error;
-pub mod failpoint;
 mod foreign_ids;
 pub mod fulfilment;
 pub mod games;
@@ -27,7 +26,6 @@ pub mod ledger;
 pub mod limits;
 pub mod mail;
 pub mod migrations;
-pub mod mutants;
 pub mod orders;
 pub mod pooler;
 pub mod pools;
@@ -46,6 +44,8 @@ pub mod top_ups;
 pub mod traces;
 mod transaction;
 mod trust;
+mod uncached;
+mod unfinished;
 pub mod wishlists;
 
 /// Maximum number of rows that one call of a `sweep` removes: call it again while it returns this number.
@@ -127,7 +127,7 @@ impl Store {
         reach::check(url)?;
         let connect: PgConnectOptions = url.parse().map_err(|_| {
             StoreError::Address(
-                "its parts cannot be told apart; percent-encode @ : / # ? and % in user and password".to_owned(),
+                "its parts are ambiguous; percent-encode @ : / # ? and % in user and password".to_owned(),
             )
         })?;
         let connect = connect

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::limit::{Rule, Verdict};
-use sqlx::Row as _;
 
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError};
@@ -49,17 +48,16 @@ pub async fn take(store: &Store, limits: &[Limit]) -> Result<(), LimitError> {
             Box::pin(async move {
                 for (index, limit) in limits.iter().enumerate() {
                     // Locks the row, also a new one; a new one has no debt.
-                    let row = sqlx::query(
-                        "-- store.limits.look
+                    let row = sqlx::query!(
+                        r#"-- store.limits.look
                         insert into rate_limits (key, debt) values ($1, clock_timestamp())
                         on conflict (key) do update set key = excluded.key
-                        returning debt, clock_timestamp() as now",
+                        returning debt, clock_timestamp() as "now!""#,
+                        &limit.key
                     )
-                    .bind(&limit.key)
                     .fetch_one(tx.conn())
                     .await?;
-                    let debt: DateTime<Utc> = row.try_get("debt")?;
-                    match limit.rule.take(Some(debt), row.try_get("now")?) {
+                    match limit.rule.take(Some(row.debt), row.now) {
                         Verdict::Refused { retry_after } => return Err(LimitError::Refused { index, retry_after }),
                         Verdict::Allowed { debt } => set(tx, &limit.key, debt).await?,
                     }
@@ -71,11 +69,13 @@ pub async fn take(store: &Store, limits: &[Limit]) -> Result<(), LimitError> {
 }
 
 async fn set(tx: &mut crate::Tx, key: &str, debt: DateTime<Utc>) -> Result<()> {
-    sqlx::query("-- store.limits.set\nupdate rate_limits set debt = $2 where key = $1")
-        .bind(key)
-        .bind(debt)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query!(
+        "-- store.limits.set\nupdate rate_limits set debt = $2 where key = $1",
+        key,
+        debt
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
@@ -89,11 +89,12 @@ pub async fn give_back(store: &Store, limit: &Limit) -> Result<()> {
         .tx("limits.give_back", move |tx| {
             let limit = limit.clone();
             Box::pin(async move {
-                let debt: Option<DateTime<Utc>> =
-                    sqlx::query_scalar("-- store.limits.lock\nselect debt from rate_limits where key = $1 for update")
-                        .bind(&limit.key)
-                        .fetch_optional(tx.conn())
-                        .await?;
+                let debt = sqlx::query_scalar!(
+                    "-- store.limits.lock\nselect debt from rate_limits where key = $1 for update",
+                    &limit.key
+                )
+                .fetch_optional(tx.conn())
+                .await?;
                 match debt {
                     Some(debt) => set(tx, &limit.key, limit.rule.give_back(debt)).await,
                     None => Ok(()),
@@ -108,12 +109,12 @@ pub async fn give_back(store: &Store, limit: &Limit) -> Result<()> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.limits.sweep
         delete from rate_limits where key in (
             select key from rate_limits where debt <= now() order by debt limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

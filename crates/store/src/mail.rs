@@ -16,10 +16,10 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
 use lockstep_vault::Keys;
-use sqlx::Row as _;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::row::{count_of, how_many_of};
 use crate::{Result, Store, StoreError, Tx};
 
 /// An e-mail claimed on a lease.
@@ -108,19 +108,19 @@ pub(crate) async fn enqueue(
 ) -> Result<()> {
     let id = Uuid::now_v7();
     let (clear, sealed) = stored(tx, id, letter)?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.mail.enqueue
         insert into mail_outbox (id, user_id, recipient, kind, letter, sealed, not_after)
         select $1, id, $3, $4, $5, $6, now() + make_interval(secs => $7::bigint)
           from users where id = $2 and deleted_at is null for key share",
+        id,
+        user.0,
+        recipient,
+        letter.kind(),
+        clear.map(Json) as _,
+        sealed,
+        i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX)
     )
-    .bind(id)
-    .bind(user.0)
-    .bind(recipient)
-    .bind(letter.kind())
-    .bind(clear.map(Json))
-    .bind(sealed)
-    .bind(i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -136,17 +136,17 @@ pub(crate) async fn enqueue_farewell(
 ) -> Result<()> {
     let id = Uuid::now_v7();
     let (clear, sealed) = stored(tx, id, letter)?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.mail.enqueue_farewell
         insert into mail_outbox (id, recipient, kind, letter, sealed, not_after)
         values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6::bigint))",
+        id,
+        recipient,
+        letter.kind(),
+        clear.map(Json) as _,
+        sealed,
+        i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX)
     )
-    .bind(id)
-    .bind(recipient)
-    .bind(letter.kind())
-    .bind(clear.map(Json))
-    .bind(sealed)
-    .bind(i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -170,14 +170,14 @@ fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l EmailTemplate) -> Result<(Option<&'
 /// Replaces the content of a claimed e-mail. False if the lease was lost.
 pub(crate) async fn rewrite(tx: &mut Tx, claimed: &Claimed, letter: &EmailTemplate) -> Result<bool> {
     let (clear, sealed) = stored(tx, claimed.id, letter)?;
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.mail.rewrite
         update mail_outbox set letter = $3, sealed = $4 where id = $1 and lease = $2",
+        claimed.id,
+        claimed.lease,
+        clear.map(Json) as _,
+        sealed
     )
-    .bind(claimed.id)
-    .bind(claimed.lease)
-    .bind(clear.map(Json))
-    .bind(sealed)
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
@@ -200,30 +200,7 @@ pub struct Room {
 /// each e-mail whenever the planner estimated the queue as empty (1.2 s per claim with 4,000 e-mails behind 400 that
 /// wait).
 #[doc(hidden)]
-pub const CLAIM: &str = "-- store.mail.claim
-    with urgent as (
-        select id from mail_outbox m
-         where sent_at is null and gave_up_at is null and urgent and not_before <= now() and not_after > now()
-           and attempts < 100 and kind = any ($4) and (sealed is null or $5)
-           and seq <= coalesce((select e.seq from mail_outbox e
-                                 where e.sent_at is null and e.gave_up_at is null and e.urgent
-                                   and e.recipient = m.recipient and e.left_at is null
-                                   and e.kind = any ($4) and (e.lease is not null or e.not_before <= now())
-                                 order by e.recipient, e.urgent, e.seq limit 1), seq)
-         order by seq limit $1 for update skip locked),
-    ordinary as (
-        select id from mail_outbox m
-         where sent_at is null and gave_up_at is null and not urgent and not_before <= now() and not_after > now()
-           and attempts < 100 and kind = any ($4) and (sealed is null or $5)
-           and seq <= coalesce((select e.seq from mail_outbox e
-                                 where e.sent_at is null and e.gave_up_at is null and not e.urgent
-                                   and e.recipient = m.recipient and e.left_at is null and e.kind = any ($4)
-                                 order by e.recipient, e.urgent, e.seq limit 1), seq)
-         order by seq limit least($2, $1 - (select count(*) from urgent)) for update skip locked)
-    update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
-           not_before = now() + make_interval(secs => $3)
-     where id in (select id from urgent union all select id from ordinary)
-    returning id, lease, user_id, recipient, letter, sealed, urgent, attempts, created_at";
+pub const CLAIM: &str = include_str!("mail/claim.sql");
 
 /// Claims due e-mails for `lease` (see [`renew`]): first those with codes and links, then the others, each kind in the
 /// order of writing. Two workers never hold the same e-mail during a lease, and none is claimed while an earlier one of
@@ -233,30 +210,31 @@ pub const CLAIM: &str = "-- store.mail.claim
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Claimed>> {
-    let rows = sqlx::query(CLAIM)
-        .bind(i64::from(room.all))
-        .bind(i64::from(room.ordinary))
-        .bind(lease.as_secs_f64())
-        .bind(EmailTemplate::KINDS)
-        .bind(store.seal.0.get().is_some())
-        .fetch_all(store.alone())
-        .await?;
-    rows.iter()
+    let rows = sqlx::query_file!(
+        "src/mail/claim.sql",
+        i64::from(room.all),
+        i64::from(room.ordinary),
+        lease.as_secs_f64(),
+        EmailTemplate::KINDS as _,
+        store.seal.0.get().is_some()
+    )
+    .fetch_all(store.alone())
+    .await?;
+    rows.into_iter()
         .map(|row| {
-            let id = row.try_get("id")?;
-            let clear: Option<Json<serde_json::Value>> = row.try_get("letter")?;
             Ok(Claimed {
-                id,
-                lease: row.try_get("lease")?,
-                user: row.try_get::<Option<Uuid>, _>("user_id")?.map(UserId),
-                recipient: row.try_get("recipient")?,
-                letter: match clear {
-                    Some(Json(clear)) => serde_json::from_value(clear).map_err(|_| NotReadable::Version),
-                    None => store.unseal_letter(id, row.try_get("sealed")?),
+                id: row.id,
+                lease: row.lease,
+                user: row.user_id.map(UserId),
+                recipient: row.recipient,
+                letter: match row.letter {
+                    Some(clear) => serde_json::from_value(clear).map_err(|_| NotReadable::Version),
+                    // A pending e-mail has one of the two forms (a constraint).
+                    None => store.unseal_letter(row.id, &row.sealed.unwrap_or_default()),
                 },
-                is_urgent: row.try_get("urgent")?,
-                attempts: crate::row::count(row, "attempts")?,
-                created_at: row.try_get("created_at")?,
+                is_urgent: row.urgent,
+                attempts: count_of(row.attempts)?,
+                created_at: row.created_at,
             })
         })
         .collect()
@@ -276,17 +254,17 @@ impl Store {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn leave(store: &Store, letter: &Claimed, why: NotReadable) -> Result<bool> {
-    let first: Option<bool> = sqlx::query_scalar(
-        "-- store.mail.leave
+    let first = sqlx::query_scalar!(
+        r#"-- store.mail.leave
         update mail_outbox m set lease = null, attempts = greatest(m.attempts - 1, 0), last_error = $3,
                left_at = coalesce(m.left_at, now()), not_before = now() + interval '1 minute'
           from mail_outbox before
          where m.id = $1 and m.lease = $2 and before.id = m.id
-        returning before.left_at is null",
+        returning before.left_at is null as "first!""#,
+        letter.id,
+        letter.lease,
+        why.to_string()
     )
-    .bind(letter.id)
-    .bind(letter.lease)
-    .bind(why.to_string())
     .fetch_optional(store.alone())
     .await?;
     Ok(first.unwrap_or_default())
@@ -297,15 +275,15 @@ pub async fn leave(store: &Store, letter: &Claimed, why: NotReadable) -> Result<
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn left(store: &Store) -> Result<u64> {
-    let row = sqlx::query(
-        "-- store.mail.left
-        select count(*) from mail_outbox
-         where sent_at is null and gave_up_at is null and (left_at is not null or kind <> all ($1))",
+    let left = sqlx::query_scalar!(
+        r#"-- store.mail.left
+        select count(*) as "count!" from mail_outbox
+         where sent_at is null and gave_up_at is null and (left_at is not null or kind <> all ($1))"#,
+        EmailTemplate::KINDS as _
     )
-    .bind(EmailTemplate::KINDS)
     .fetch_one(store.alone())
     .await?;
-    crate::row::how_many(&row, 0)
+    Ok(how_many_of(left))
 }
 
 /// A page of pending sealed e-mails, by id, for a rotation of secrets.
@@ -313,19 +291,17 @@ pub async fn left(store: &Store) -> Result<u64> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sealed_page(store: &Store, after: Option<Uuid>, most: u32) -> Result<Vec<(Uuid, Vec<u8>)>> {
-    let rows = sqlx::query(
-        "-- store.mail.sealed_page
-        select id, sealed from mail_outbox
+    let rows = sqlx::query!(
+        r#"-- store.mail.sealed_page
+        select id, sealed as "sealed!" from mail_outbox
          where sent_at is null and gave_up_at is null and sealed is not null and ($1::uuid is null or id > $1)
-         order by id limit $2",
+         order by id limit $2"#,
+        after,
+        i64::from(most)
     )
-    .bind(after)
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("id")?, row.try_get("sealed")?)))
-        .collect()
+    Ok(rows.into_iter().map(|row| (row.id, row.sealed)).collect())
 }
 
 /// Replaces the sealed form of an e-mail if it is still the one that was read.
@@ -333,12 +309,14 @@ pub async fn sealed_page(store: &Store, after: Option<Uuid>, most: u32) -> Resul
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn reseal(store: &Store, letter: Uuid, before: &[u8], after: &[u8]) -> Result<bool> {
-    let done = sqlx::query("-- store.mail.reseal\nupdate mail_outbox set sealed = $3 where id = $1 and sealed = $2")
-        .bind(letter)
-        .bind(before)
-        .bind(after)
-        .execute(store.alone())
-        .await?;
+    let done = sqlx::query!(
+        "-- store.mail.reseal\nupdate mail_outbox set sealed = $3 where id = $1 and sealed = $2",
+        letter,
+        before,
+        after
+    )
+    .execute(store.alone())
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -349,14 +327,14 @@ pub async fn reseal(store: &Store, letter: Uuid, before: &[u8], after: &[u8]) ->
 /// [`StoreError::Unavailable`].
 pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> Result<()> {
     let (ids, leases): (Vec<Uuid>, Vec<Uuid>) = in_hand.iter().copied().unzip();
-    sqlx::query(
+    sqlx::query!(
         "-- store.mail.renew
         update mail_outbox set not_before = now() + make_interval(secs => $3)
          where id = any ($1) and lease = any ($2) and sent_at is null and gave_up_at is null",
+        &ids,
+        &leases,
+        lease.as_secs_f64()
     )
-    .bind(ids)
-    .bind(leases)
-    .bind(lease.as_secs_f64())
     .execute(store.alone())
     .await?;
     Ok(())
@@ -367,7 +345,7 @@ pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> 
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query!(
         "-- store.mail.drop_late
         update mail_outbox set letter = null, sealed = null, gave_up_at = now(), lease = null,
                recipient = case when user_id is null and kind = 'account-deleted' then '' else recipient end,
@@ -375,13 +353,11 @@ pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
          where id in (select id from mail_outbox
                        where sent_at is null and gave_up_at is null and not_after <= now() and (lease is null or not_before <= now())
                        limit 100 for update skip locked)
-        returning id, kind",
+        returning id, kind"
     )
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("id")?, row.try_get("kind")?)))
-        .collect()
+    Ok(rows.into_iter().map(|row| (row.id, row.kind)).collect())
 }
 
 /// Marks the e-mail as sent and erases its content. False if the lease was lost, in which case another worker may be
@@ -390,14 +366,14 @@ pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.mail.sent
         update mail_outbox set letter = null, sealed = null, sent_at = now(), lease = null, last_error = null,
                recipient = case when user_id is null and kind = 'account-deleted' then '' else recipient end
          where id = $1 and lease = $2",
+        letter.id,
+        letter.lease
     )
-    .bind(letter.id)
-    .bind(letter.lease)
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
@@ -410,7 +386,7 @@ pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
 /// [`StoreError::Unavailable`].
 pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Option<Duration>) -> Result<bool> {
     let reason: String = reason.chars().filter(|c| !c.is_control()).take(500).collect();
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.mail.failed
         update mail_outbox set lease = null, last_error = $3,
                not_before = now() + make_interval(secs => coalesce($4::bigint, 0)),
@@ -420,11 +396,11 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
                                 else recipient end,
                gave_up_at = case when $4::bigint is null then now() end
          where id = $1 and lease = $2",
+        letter.id,
+        letter.lease,
+        reason,
+        retry_in.map(|wait| i64::try_from(wait.as_secs()).unwrap_or(i64::MAX))
     )
-    .bind(letter.id)
-    .bind(letter.lease)
-    .bind(reason)
-    .bind(retry_in.map(|wait| i64::try_from(wait.as_secs()).unwrap_or(i64::MAX)))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
@@ -438,14 +414,14 @@ pub const LATE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn counts(store: &Store) -> Result<(u64, u64)> {
-    let row = sqlx::query(
-        "-- store.mail.counts
-        select (select count(*) from mail_outbox where sent_at is null and gave_up_at is null),
-               (select count(*) from mail_outbox where gave_up_at > now() - interval '7 days')",
+    let counts = sqlx::query!(
+        r#"-- store.mail.counts
+        select (select count(*) from mail_outbox where sent_at is null and gave_up_at is null) as "pending!",
+               (select count(*) from mail_outbox where gave_up_at > now() - interval '7 days') as "given_up!""#
     )
     .fetch_one(store.alone())
     .await?;
-    Ok((crate::row::how_many(&row, 0)?, crate::row::how_many(&row, 1)?))
+    Ok((how_many_of(counts.pending), how_many_of(counts.given_up)))
 }
 
 /// When the oldest pending e-mail was written; `None` if none is pending.
@@ -453,8 +429,8 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
-    Ok(sqlx::query_scalar(
-        "-- store.mail.oldest\nselect min(created_at) from mail_outbox where sent_at is null and gave_up_at is null",
+    Ok(sqlx::query_scalar!(
+        "-- store.mail.oldest\nselect min(created_at) from mail_outbox where sent_at is null and gave_up_at is null"
     )
     .fetch_one(store.alone())
     .await?)
@@ -465,26 +441,26 @@ pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<QueuedEmail>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query!(
         "-- store.mail.list
         select id, recipient, kind, attempts, created_at, sent_at, gave_up_at, last_error from mail_outbox
          where not $1 or gave_up_at is not null order by created_at desc limit $2",
+        given_up,
+        i64::from(most)
     )
-    .bind(given_up)
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
             Ok(QueuedEmail {
-                id: row.try_get("id")?,
-                recipient: row.try_get("recipient")?,
-                kind: row.try_get("kind")?,
-                attempts: crate::row::count(row, "attempts")?,
-                created_at: row.try_get("created_at")?,
-                sent_at: row.try_get("sent_at")?,
-                gave_up_at: row.try_get("gave_up_at")?,
-                last_error: row.try_get("last_error")?,
+                id: row.id,
+                recipient: row.recipient,
+                kind: row.kind,
+                attempts: count_of(row.attempts)?,
+                created_at: row.created_at,
+                sent_at: row.sent_at,
+                gave_up_at: row.gave_up_at,
+                last_error: row.last_error,
             })
         })
         .collect()
@@ -495,14 +471,14 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Queued
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.mail.sweep
         delete from mail_outbox where id in (
             select id from mail_outbox
              where (sent_at is not null or gave_up_at is not null) and created_at < now() - interval '30 days'
              order by created_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

@@ -4,7 +4,7 @@ use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
 use crate::suitable::Verdict;
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, unfinished};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -23,15 +23,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn has_no_schema(&self) -> Result<bool> {
-        Ok(sqlx::query_scalar(
-            "-- store.has_no_schema
-            select not exists (select from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace)",
+        Ok(sqlx::query_scalar!(
+            r#"-- store.has_no_schema
+            select not exists (
+                select from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace) as "none!""#
         )
         .fetch_one(self.alone())
         .await?)
     }
 
-    /// Applies pending migrations and returns them. Concurrent calls wait for each other.
+    /// Applies pending migrations and returns them. Concurrent calls wait for each other. Indexes whose build was
+    /// interrupted are built again.
     ///
     /// # Errors
     /// [`StoreError::Schema`] when the database is newer than this program or an applied file was edited;
@@ -44,7 +46,7 @@ impl Store {
             let refuses = |verdict| match verdict {
                 Verdict::Refused => true,
                 Verdict::RefusedWhenNew => is_new,
-                Verdict::Told => false,
+                Verdict::Limited => false,
             };
             if let Some(unsuitable) = against.into_iter().find(|one| refuses(one.verdict)) {
                 return Err(StoreError::Unsuitable(unsuitable));
@@ -55,6 +57,11 @@ impl Store {
         sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")
             .execute(&mut conn)
             .await?;
+        unfinished::lock(&mut conn).await?;
+        // Another process may have applied them meanwhile.
+        let Status { pending, .. } = self.migration_status().await?;
+        let is_pending = |version| pending.iter().any(|(pending, _)| *pending == version);
+        unfinished::clear(&mut conn, MIGRATIONS.iter().filter(|one| is_pending(one.version))).await?;
         MIGRATIONS
             .run_direct(None, &mut conn, false)
             .await
@@ -65,7 +72,7 @@ impl Store {
                 error => StoreError::Schema(error.to_string()),
             })?;
         conn.close().await?;
-        Ok(before.pending)
+        Ok(pending)
     }
 
     /// Compares the database with what this program knows.
@@ -73,13 +80,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Schema`] when the database holds versions this program does not know.
     pub async fn migration_status(&self) -> Result<Status> {
-        let exists: bool =
-            sqlx::query_scalar("-- store.migrations.exists\nselect to_regclass('_sqlx_migrations') is not null")
-                .fetch_one(self.alone())
-                .await?;
-        let applied: Vec<i64> = if exists {
-            sqlx::query_scalar(
-                "-- store.migrations.applied\nselect version from _sqlx_migrations where success order by version",
+        let exists = sqlx::query_scalar!(
+            r#"-- store.migrations.exists
+            select to_regclass('_sqlx_migrations') is not null as "exists!""#
+        )
+        .fetch_one(self.alone())
+        .await?;
+        let applied = if exists {
+            sqlx::query_scalar!(
+                "-- store.migrations.applied\nselect version from _sqlx_migrations where success order by version"
             )
             .fetch_all(self.alone())
             .await?

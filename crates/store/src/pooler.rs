@@ -5,6 +5,8 @@
 //! connection back after each transaction (PgBouncer's `pool_mode = transaction`, as many hosted databases provide it)
 //! breaks all of that without an error: a lock stays on a connection whose owner is gone. The check therefore tests
 //! behaviour, not names.
+//!
+//! Its statements are sent with the simple protocol (`raw_sql`), which every pooler passes on, and touch no table.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

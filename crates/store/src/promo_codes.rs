@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use rust_decimal::Decimal;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::transaction::holds_store_error;
@@ -25,8 +24,7 @@ pub struct NewPromoCode {
 }
 
 /// A code and its usage.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromoCode {
     /// The code.
     pub code: String,
@@ -84,16 +82,16 @@ pub async fn create(store: &Store, new: &NewPromoCode, machine: &str) -> Result<
             move |tx| {
                 let (code, new, details) = (code.clone(), new.clone(), details.clone());
                 Box::pin(async move {
-                    let id: Uuid = sqlx::query_scalar(
+                    let id: Uuid = sqlx::query_scalar!(
                         "-- store.promo_codes.create
                         insert into promo_codes (code, discount, max_uses, valid_from, valid_until)
                         values ($1, $2, $3, coalesce($4, now()), $5) returning id",
+                        code,
+                        new.discount,
+                        new.max_uses,
+                        new.valid_from,
+                        new.valid_until
                     )
-                    .bind(code)
-                    .bind(new.discount)
-                    .bind(new.max_uses)
-                    .bind(new.valid_from)
-                    .bind(new.valid_until)
                     .fetch_one(tx.conn())
                     .await?;
                     audit::write_operators(tx, "promo.create", ("promo_code", id), &details).await
@@ -125,21 +123,23 @@ pub async fn end(store: &Store, code: &str, machine: &str) -> Result<(), PromoCo
         .tx("promo_codes.end", move |tx| {
             let (code, details) = (code.clone(), details.clone());
             Box::pin(async move {
-                let found: Option<(Uuid, bool)> = sqlx::query_as(
+                let found = sqlx::query!(
                     "-- store.promo_codes.end.find\nselect id, active from promo_codes where code = $1 for no key update",
+                    code
                 )
-                .bind(&code)
                 .fetch_optional(tx.conn())
                 .await?;
-                let Some((id, active)) = found else {
+                let Some(found) = found else {
                     return Err(PromoCodeError::Unknown(code));
                 };
-                if active {
-                    sqlx::query("-- store.promo_codes.end\nupdate promo_codes set active = false where id = $1")
-                        .bind(id)
+                if found.active {
+                    sqlx::query!(
+                        "-- store.promo_codes.end\nupdate promo_codes set active = false where id = $1",
+                        found.id
+                    )
                         .execute(tx.conn())
                         .await?;
-                    audit::write_operators(tx, "promo.end", ("promo_code", id), &details).await?;
+                    audit::write_operators(tx, "promo.end", ("promo_code", found.id), &details).await?;
                 }
                 Ok(())
             })
@@ -152,32 +152,32 @@ pub async fn end(store: &Store, code: &str, machine: &str) -> Result<(), PromoCo
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list(store: &Store) -> Result<Vec<PromoCode>> {
-    let rows = sqlx::query(
-        "-- store.promo_codes.list
+    let rows = sqlx::query!(
+        r#"-- store.promo_codes.list
         select p.code, p.discount, p.max_uses, p.used_count, p.valid_from, p.valid_until,
                p.active and p.valid_from <= now() and coalesce(p.valid_until > now(), true)
-                   and coalesce(p.used_count < p.max_uses, true) as usable,
+                   and coalesce(p.used_count < p.max_uses, true) as "usable!",
                case when not p.active then 'ended' when p.valid_from > now() then 'scheduled'
                     when p.valid_until <= now() then 'expired' when p.used_count >= p.max_uses then 'usedUp'
-                    else 'usable' end as state,
+                    else 'usable' end as "state!",
                coalesce((select sum(o.discount) from orders o
-                          where o.promo_code = p.code and not o.promo_use_returned), 0)::numeric(12,2) as given
-          from promo_codes p order by p.created_at desc, p.code",
+                          where o.promo_code = p.code and not o.promo_use_returned), 0)::numeric(12,2) as "given!"
+          from promo_codes p order by p.created_at desc, p.code"#
     )
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
             Ok(PromoCode {
-                code: row.try_get("code")?,
-                discount: row.try_get("discount")?,
-                max_uses: row.try_get("max_uses")?,
-                used_count: row.try_get("used_count")?,
-                valid_from: row.try_get("valid_from")?,
-                valid_until: row.try_get("valid_until")?,
-                usable: row.try_get("usable")?,
-                state: row.try_get("state")?,
-                given: crate::row::money(row, "given")?,
+                code: row.code,
+                discount: row.discount,
+                max_uses: row.max_uses,
+                used_count: row.used_count,
+                valid_from: row.valid_from,
+                valid_until: row.valid_until,
+                usable: row.usable,
+                state: row.state,
+                given: crate::row::money_of(row.given)?,
             })
         })
         .collect()

@@ -1,5 +1,7 @@
 //! Checks whether the database accepts writes. Reads prove little: a database that is read-only, or whose disk is full,
 //! answers every query and accepts no order.
+//!
+//! The probe uses the simple protocol (`raw_sql`): it must work on any connection, and sends several statements at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,11 +76,11 @@ impl Store {
                 }
                 if !was_well {
                     trust::lose();
-                    tracing::info!("the database takes writes again");
+                    tracing::info!("the database accepts writes again");
                 }
             }
             Some(reason) if was_well => {
-                tracing::warn!("the database takes no writes: {reason}; what can be read goes on, orders wait");
+                tracing::warn!("the database accepts no writes: {reason}; reads continue, orders wait");
             }
             Some(_) => {}
         }
@@ -108,7 +110,7 @@ impl Store {
                 .execute(tx.conn())
                 .await;
             if let Err(error) = given_back {
-                tracing::debug!(%error, "the room that a probe took was not given back");
+                tracing::debug!(%error, "the space that a probe allocated was not released");
             }
         }
         tx.finish(true);

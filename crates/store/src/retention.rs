@@ -15,35 +15,33 @@ const UNPAID_DAYS: i32 = 180;
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let mut forgotten = 0;
-    for (days, statement) in [
-        (
-            REVEALS_DAYS,
-            "-- store.retention.reveals
+    let reveals = sqlx::query!(
+        "-- store.retention.reveals
             delete from key_reveals where id in (
                 select id from key_reveals where at < now() - make_interval(days => $1)
                  order by at limit 1000 for update skip locked)",
-        ),
-        (
-            INCIDENTS_DAYS,
-            "-- store.retention.incidents
+        REVEALS_DAYS
+    );
+    let incidents = sqlx::query!(
+        "-- store.retention.incidents
             delete from incidents where id in (
                 select id from incidents i where created_at < now() - make_interval(days => $1)
                    and (resolved_at is not null or not exists (
                         select from order_units u where u.id = i.order_unit_id and u.state not in ('DONE', 'REFUNDED')))
                  order by created_at limit 1000 for update skip locked)",
-        ),
-        (
-            UNPAID_DAYS,
-            "-- store.retention.unpaid
+        INCIDENTS_DAYS
+    );
+    let unpaid = sqlx::query!(
+        "-- store.retention.unpaid
             delete from top_ups where id in (
                 select id from top_ups p where status in ('FAILED', 'CANCELLED') and updated_at < now() - make_interval(days => $1)
                    and not exists (select from payment_events e where e.top_up_id = p.id)
                  order by updated_at limit 1000 for update skip locked)",
-        ),
-    ] {
-        let done = sqlx::query(statement).bind(days).execute(store.alone()).await?;
-        forgotten += done.rows_affected();
+        UNPAID_DAYS
+    );
+    let mut forgotten = 0;
+    for statement in [reveals, incidents, unpaid] {
+        forgotten += statement.execute(store.alone()).await?.rows_affected();
     }
     Ok(forgotten)
 }

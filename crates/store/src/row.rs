@@ -1,4 +1,4 @@
-//! Decodes columns into domain types.
+//! Converts columns into domain types.
 
 use std::time::Duration;
 
@@ -7,40 +7,27 @@ use lockstep_domain::account::{DEFAULT_NICKNAME, Role};
 use lockstep_domain::order::{OrderStatus, RefundReason, TransactionType, UnitState};
 use lockstep_domain::purchase::PaymentStatus;
 use rust_decimal::Decimal;
-use sqlx::postgres::PgRow;
-use sqlx::{ColumnIndex, Row as _};
 
 use crate::{Result, StoreError};
 
 /// A `numeric(12,2)`.
-pub(crate) fn money(row: &PgRow, column: &str) -> Result<Money> {
-    to_money(row.try_get::<Decimal, _>(column)?)
-}
-
-/// A `numeric(12,2)` that may be null.
-pub(crate) fn money_or_null(row: &PgRow, column: &str) -> Result<Option<Money>> {
-    row.try_get::<Option<Decimal>, _>(column)?.map(to_money).transpose()
-}
-
-fn to_money(amount: Decimal) -> Result<Money> {
+pub(crate) fn money_of(amount: Decimal) -> Result<Money> {
     Money::new(amount).map_err(|error| StoreError::Schema(format!("unexpected amount of money: {error}")))
 }
 
 /// A `role::text`.
-pub(crate) fn role(row: &PgRow, column: &str) -> Result<Role> {
-    let name: &str = row.try_get(column)?;
+pub(crate) fn role_of(name: &str) -> Result<Role> {
     Role::from_name(name).ok_or_else(|| StoreError::Schema(format!("unexpected role {name:?}")))
 }
 
 /// An `integer` that the schema constrains to positive values.
-pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32> {
-    let number: i32 = row.try_get(column)?;
-    u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected {column} {number}")))
+pub(crate) fn count_of(number: i32) -> Result<u32> {
+    u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected number {number}")))
 }
 
 /// A `count(*)`.
-pub(crate) fn how_many(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<u64> {
-    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+pub(crate) fn how_many_of(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 /// An `extract(epoch from …)` with millisecond resolution; negative values become zero.
@@ -49,66 +36,44 @@ pub(crate) fn span(seconds: Decimal) -> Duration {
 }
 
 /// The name under which a user wants to be addressed.
-pub(crate) fn nickname(row: &PgRow) -> Result<String> {
-    Ok(row
-        .try_get::<Option<String>, _>("nickname")?
-        .unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()))
+pub(crate) fn nickname_of(nickname: Option<String>) -> String {
+    nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())
 }
 
-/// The element of `all` whose name is in `column`.
-fn named<T: Copy>(row: &PgRow, column: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
-    let text: &str = row.try_get(column)?;
+/// The element of `all` whose name is `text`, for a column that holds `what`.
+fn named<T: Copy>(what: &str, text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
     all.iter()
         .copied()
         .find(|one| name(*one) == text)
-        .ok_or_else(|| StoreError::Schema(format!("unexpected {column} {text:?}")))
+        .ok_or_else(|| StoreError::Schema(format!("unexpected {what} {text:?}")))
 }
 
 /// An `order_status::text`.
-pub(crate) fn order_status(row: &PgRow, column: &str) -> Result<OrderStatus> {
-    named(row, column, &OrderStatus::ALL, OrderStatus::as_str)
+pub(crate) fn order_status_of(text: &str) -> Result<OrderStatus> {
+    named("order status", text, &OrderStatus::ALL, OrderStatus::as_str)
 }
 
 /// A unit's `state`.
-pub(crate) fn unit_state(row: &PgRow, column: &str) -> Result<UnitState> {
-    named(row, column, &UnitState::ALL, UnitState::as_str)
+pub(crate) fn unit_state_of(text: &str) -> Result<UnitState> {
+    named("state of a unit", text, &UnitState::ALL, UnitState::as_str)
 }
 
-/// Why an order unit was refunded, if it was.
-pub(crate) fn refund_reason_or_null(row: &PgRow, column: &str) -> Result<Option<RefundReason>> {
-    match row.try_get::<Option<&str>, _>(column)? {
-        Some(_) => named(row, column, &RefundReason::ALL, RefundReason::as_str).map(Some),
-        None => Ok(None),
-    }
+/// Why an order unit was refunded.
+pub(crate) fn refund_reason_of(text: &str) -> Result<RefundReason> {
+    named("reason of a refund", text, &RefundReason::ALL, RefundReason::as_str)
 }
 
 /// A `payment_status::text`.
-pub(crate) fn payment_status(row: &PgRow, column: &str) -> Result<PaymentStatus> {
-    named(row, column, &PaymentStatus::ALL, PaymentStatus::as_str)
-}
-
-/// A `payment_status::text` that may be null.
-pub(crate) fn payment_status_or_null(row: &PgRow, column: &str) -> Result<Option<PaymentStatus>> {
-    match row.try_get::<Option<&str>, _>(column)? {
-        Some(_) => payment_status(row, column).map(Some),
-        None => Ok(None),
-    }
+pub(crate) fn payment_status_of(text: &str) -> Result<PaymentStatus> {
+    named("payment status", text, &PaymentStatus::ALL, PaymentStatus::as_str)
 }
 
 /// A `transaction_type::text`.
-pub(crate) fn transaction_type(row: &PgRow, column: &str) -> Result<TransactionType> {
-    named(
-        row,
-        column,
-        &[
-            TransactionType::TopUp,
-            TransactionType::Purchase,
-            TransactionType::Refund,
-        ],
-        |kind| match kind {
-            TransactionType::TopUp => "TOP_UP",
-            TransactionType::Purchase => "PURCHASE",
-            TransactionType::Refund => "REFUND",
-        },
-    )
+pub(crate) fn transaction_type_of(text: &str) -> Result<TransactionType> {
+    match text {
+        "TOP_UP" => Ok(TransactionType::TopUp),
+        "PURCHASE" => Ok(TransactionType::Purchase),
+        "REFUND" => Ok(TransactionType::Refund),
+        _ => Err(StoreError::Schema(format!("unexpected type of transaction {text:?}"))),
+    }
 }

@@ -25,25 +25,25 @@ impl Session {
     ///   database the one that the role specifies, or `public` without one. `pg_trgm` may have been installed elsewhere
     ///   by the host.
     pub(crate) async fn tell(self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        sqlx::query(
+        sqlx::query!(
             "-- store.session
-            select set_config('statement_timeout', $1::text || 'ms', false),
-                   set_config('lock_timeout', $2::text || 'ms', false),
-                   set_config('idle_in_transaction_session_timeout', '30s', false),
-                   set_config('default_transaction_isolation', 'read committed', false),
-                   set_config('timezone', 'UTC', false),
-                   set_config('jit', 'off', false),
+            select set_config('statement_timeout', $1::text || 'ms', false) as statement_timeout,
+                   set_config('lock_timeout', $2::text || 'ms', false) as lock_timeout,
+                   set_config('idle_in_transaction_session_timeout', '30s', false) as idle_timeout,
+                   set_config('default_transaction_isolation', 'read committed', false) as isolation,
+                   set_config('timezone', 'UTC', false) as timezone,
+                   set_config('jit', 'off', false) as jit,
                    set_config('search_path', concat_ws(', ',
                        coalesce(
                            (select relnamespace::regnamespace::text from pg_class
                              where relname = 'cache_floor' and relkind = 'r'
                              order by (oid = to_regclass('cache_floor')) is true desc, relnamespace limit 1),
                            quote_ident(current_schema()), 'public'),
-                       (select extnamespace::regnamespace::text from pg_extension where extname = 'pg_trgm')), false)",
+                       (select extnamespace::regnamespace::text from pg_extension where extname = 'pg_trgm')), false) as search_path",
+            self.statement_timeout.as_millis().to_string(),
+            self.lock_timeout.as_millis().to_string()
         )
-        .bind(self.statement_timeout.as_millis().to_string())
-        .bind(self.lock_timeout.as_millis().to_string())
-        .execute(connection)
+        .fetch_one(connection)
         .await?;
         Ok(())
     }

@@ -9,25 +9,40 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_domain::account::Role;
+use lockstep_domain::cached::CachedValue;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::language::Language;
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::row::role;
+use crate::row::role_of;
 use crate::{Result, Store, StoreError, Subject, Tx};
 
 /// Resolution of a session's last use.
 const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(5);
 
-/// When session `s` of user `u` ends, regardless of its use: 90 days after the log-in; for staff 7 days after it, and
-/// 12 hours after the last use.
-macro_rules! ends {
-    () => {
-        "least(s.expires_at, s.created_at + interval '90 days', case when u.role = 'ADMIN'
-               then least(s.created_at + interval '7 days', s.last_used_at + interval '12 hours') end)"
+/// `query!` of the texts with the end of session `s` of user `u` between them, regardless of its use: 90 days after the
+/// log-in; for staff 7 days after it, and 12 hours after the last use.
+macro_rules! query_with_ends {
+    ($before:literal $(, $after:literal)+; $($value:expr),+) => {
+        sqlx::query!(
+            $before
+                $(+ "least(s.expires_at, s.created_at + interval '90 days', case when u.role = 'ADMIN'
+               then least(s.created_at + interval '7 days', s.last_used_at + interval '12 hours') end)" + $after)+,
+            $($value),+
+        )
+    };
+}
+
+/// Sets the language in which a user reads pages.
+macro_rules! update_language {
+    ($user:expr, $language:expr) => {
+        sqlx::query!(
+            "-- store.sessions.set_language
+            update users set language = $2 where id = $1 and language is distinct from $2 and deleted_at is null",
+            $user.0,
+            $language.code()
+        )
     };
 }
 
@@ -135,6 +150,8 @@ pub struct CachedSession {
     pub last_used_at: DateTime<Utc>,
 }
 
+impl CachedValue for CachedSession {}
+
 impl CachedSession {
     /// The session's user at `now`, or `None` if it has expired.
     pub fn holder_at(self, now: DateTime<Utc>) -> Option<TokenUser> {
@@ -185,48 +202,47 @@ pub enum Rotation {
 }
 
 pub(crate) async fn begin(tx: &mut Tx, user: UserId, session: &NewSession, device: &ClientInfo) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.sessions.begin
         insert into user_sessions (id, user_id, expires_at, address, user_agent, refresh_id, second_factor)
         values ($1, $2, now() + make_interval(secs => $3::bigint), $4::text::inet, $5, $6, $7)",
+        session.id.0,
+        user.0,
+        i64::try_from(session.lifetime.as_secs()).unwrap_or(i64::MAX),
+        device.address_text(),
+        device.user_agent.as_deref(),
+        session.refresh_id,
+        session.second_factor
     )
-    .bind(session.id.0)
-    .bind(user.0)
-    .bind(i64::try_from(session.lifetime.as_secs()).unwrap_or(i64::MAX))
-    .bind(device.address_text())
-    .bind(&device.user_agent)
-    .bind(session.refresh_id)
-    .bind(session.second_factor)
     .execute(tx.conn())
     .await?;
     if let Some(language) = device.language {
-        sqlx::query(SET_LANGUAGE)
-            .bind(user.0)
-            .bind(language.code())
-            .execute(tx.conn())
-            .await?;
+        update_language!(user, language).execute(tx.conn()).await?;
     }
-    sqlx::query(
+    sqlx::query!(
         "-- store.sessions.begin.make_room
         delete from user_sessions where id in (
             select id from user_sessions where user_id = $1 order by created_at desc, id offset $2)",
+        user.0,
+        MOST_SESSIONS
     )
-    .bind(user.0)
-    .bind(MOST_SESSIONS)
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-fn holder(row: &PgRow) -> Result<TokenUser> {
-    Ok(TokenUser {
-        user: UserId(row.try_get("user_id")?),
-        session: SessionId(row.try_get("session_id")?),
-        email: row.try_get("email")?,
-        role: role(row, "role")?,
-        email_verified: row.try_get("email_verified")?,
-        second_factor: row.try_get("second_factor")?,
-    })
+/// The [`TokenUser`] in the columns of a row.
+macro_rules! holder {
+    ($row:ident) => {
+        TokenUser {
+            user: UserId($row.user_id),
+            session: SessionId($row.session_id),
+            email: $row.email,
+            role: role_of(&$row.role)?,
+            email_verified: $row.email_verified,
+            second_factor: $row.second_factor,
+        }
+    };
 }
 
 /// Reads session `id` of `user`, to be cached under `CacheKey::UserSession`; `None` if it has ended or belongs to
@@ -235,26 +251,24 @@ fn holder(row: &PgRow) -> Result<TokenUser> {
 /// # Errors
 /// [`StoreError`].
 pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option<CachedSession>> {
-    let row = sqlx::query(concat!(
-        "-- store.sessions.remember
+    let row = query_with_ends!(
+        r#"-- store.sessions.remember
         select s.id as session_id, s.second_factor, s.last_used_at,
-               u.id as user_id, u.email, u.role::text as role, u.email_verified, ",
-        ends!(),
-        " as expires_at
+               u.id as user_id, u.email, u.role::text as "role!", u.email_verified, "#,
+        r#" as "expires_at!"
           from user_sessions s join users u on u.id = s.user_id
-         where s.id = $1 and s.user_id = $2 and u.deleted_at is null and ",
-        ends!(),
-        " > now()"
-    ))
-    .bind(id.0)
-    .bind(user.0)
+         where s.id = $1 and s.user_id = $2 and u.deleted_at is null and "#,
+        " > now()";
+        id.0,
+        user.0
+    )
     .fetch_optional(tx.conn())
     .await?;
     row.map(|row| {
         Ok(CachedSession {
-            holder: holder(&row)?,
-            expires_at: row.try_get("expires_at")?,
-            last_used_at: row.try_get("last_used_at")?,
+            expires_at: row.expires_at,
+            last_used_at: row.last_used_at,
+            holder: holder!(row),
         })
     })
     .transpose()
@@ -265,14 +279,13 @@ pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn touch(store: &Store, id: SessionId) -> Result<()> {
-    sqlx::query(concat!(
+    query_with_ends!(
         "-- store.sessions.touch
         update user_sessions s set last_used_at = now() from users u
          where s.id = $1 and u.id = s.user_id and s.last_used_at < now() - interval '5 minutes' and ",
-        ends!(),
-        " > now()"
-    ))
-    .bind(id.0)
+        " > now()";
+        id.0
+    )
     .execute(store.alone())
     .await?;
     Ok(())
@@ -283,27 +296,20 @@ pub async fn touch(store: &Store, id: SessionId) -> Result<()> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn set_language(store: &Store, user: UserId, language: Language) -> Result<()> {
-    sqlx::query(SET_LANGUAGE)
-        .bind(user.0)
-        .bind(language.code())
-        .execute(store.alone())
-        .await?;
+    update_language!(user, language).execute(store.alone()).await?;
     Ok(())
 }
-
-const SET_LANGUAGE: &str = "-- store.sessions.set_language
-    update users set language = $2 where id = $1 and language is distinct from $2 and deleted_at is null";
 
 /// The language of the recipient of a queued e-mail; English if unknown.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn language_of_letter(store: &Store, letter: Uuid) -> Result<Language> {
-    let code: Option<String> = sqlx::query_scalar(
-        "-- store.sessions.language_of_letter
-        select u.language from mail_outbox m join users u on u.id = m.user_id where m.id = $1 and u.language is not null",
+    let code = sqlx::query_scalar!(
+        r#"-- store.sessions.language_of_letter
+        select u.language as "language!" from mail_outbox m join users u on u.id = m.user_id where m.id = $1 and u.language is not null"#,
+        letter
     )
-    .bind(letter)
     .fetch_optional(store.alone())
     .await?;
     Ok(code.and_then(|code| Language::of_code(&code)).unwrap_or_default())
@@ -329,36 +335,33 @@ pub async fn rotate(
     store
         .tx_about("sessions.rotate", &[Subject::Shopper(id.0)], move |tx| {
             Box::pin(async move {
-                let row = sqlx::query(concat!(
-                    "-- store.sessions.rotate.look
+                let row = query_with_ends!(
+                    r#"-- store.sessions.rotate.look
                     select s.id as session_id, s.second_factor, s.refresh_id, s.previous_refresh_id, s.rotated_at,
-                           s.rotated_at > clock_timestamp() - make_interval(secs => $2::bigint) as in_grace,
-                           u.id as user_id, u.email, u.role::text as role, u.email_verified
+                           s.rotated_at > clock_timestamp() - make_interval(secs => $2::bigint) as "in_grace!",
+                           u.id as user_id, u.email, u.role::text as "role!", u.email_verified
                       from user_sessions s join users u on u.id = s.user_id
-                     where s.id = $1 and u.deleted_at is null and ",
-                    ends!(),
-                    " > now() for update of s"
-                ))
-                .bind(id.0)
-                .bind(grace)
+                     where s.id = $1 and u.deleted_at is null and "#,
+                    " > now() for update of s";
+                    id.0,
+                    grace
+                )
                 .fetch_optional(tx.conn())
                 .await?;
                 let Some(row) = row else { return Ok(Rotation::Ended) };
-                let holder = holder(&row)?;
-                let refresh_id: Uuid = row.try_get("refresh_id")?;
-                let previous: Option<Uuid> = row.try_get("previous_refresh_id")?;
-                if presented == refresh_id {
-                    let rotated_at = sqlx::query_scalar(
+                let holder = holder!(row);
+                if presented == row.refresh_id {
+                    let rotated_at = sqlx::query_scalar!(
                         "-- store.sessions.rotate
                         update user_sessions
                            set previous_refresh_id = refresh_id, refresh_id = $2,
                                rotated_at = date_trunc('second', clock_timestamp()), last_used_at = now(),
                                expires_at = clock_timestamp() + make_interval(secs => $3::bigint)
                          where id = $1 returning rotated_at",
+                        id.0,
+                        successor,
+                        lifetime
                     )
-                    .bind(id.0)
-                    .bind(successor)
-                    .bind(lifetime)
                     .fetch_one(tx.conn())
                     .await?;
                     return Ok(Rotation::Successor {
@@ -367,11 +370,11 @@ pub async fn rotate(
                         rotated_at,
                     });
                 }
-                if previous == Some(presented) && row.try_get("in_grace")? {
+                if row.previous_refresh_id == Some(presented) && row.in_grace {
                     return Ok(Rotation::Successor {
                         holder,
-                        refresh_id,
-                        rotated_at: row.try_get("rotated_at")?,
+                        refresh_id: row.refresh_id,
+                        rotated_at: row.rotated_at,
                     });
                 }
                 delete(tx, id).await?;
@@ -382,10 +385,12 @@ pub async fn rotate(
 }
 
 async fn delete(tx: &mut Tx, id: SessionId) -> Result<()> {
-    sqlx::query("-- store.sessions.delete\ndelete from user_sessions where id = $1")
-        .bind(id.0)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query!(
+        "-- store.sessions.delete\ndelete from user_sessions where id = $1",
+        id.0
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
@@ -394,11 +399,13 @@ async fn delete(tx: &mut Tx, id: SessionId) -> Result<()> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn end(store: &Store, id: SessionId, user: UserId) -> Result<bool> {
-    let done = sqlx::query("-- store.sessions.end\ndelete from user_sessions where id = $1 and user_id = $2")
-        .bind(id.0)
-        .bind(user.0)
-        .execute(store.alone())
-        .await?;
+    let done = sqlx::query!(
+        "-- store.sessions.end\ndelete from user_sessions where id = $1 and user_id = $2",
+        id.0,
+        user.0
+    )
+    .execute(store.alone())
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -415,12 +422,12 @@ pub async fn end_others(store: &Store, user: UserId, keep: Option<SessionId>) ->
 }
 
 pub(crate) async fn end_all_but(tx: &mut Tx, user: UserId, keep: Option<SessionId>) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.sessions.end_all_but
         delete from user_sessions where user_id = $1 and id is distinct from $2",
+        user.0,
+        keep.map(|keep| keep.0)
     )
-    .bind(user.0)
-    .bind(keep.map(|keep| keep.0))
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected())
@@ -431,28 +438,24 @@ pub(crate) async fn end_all_but(tx: &mut Tx, user: UserId, keep: Option<SessionI
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list(store: &Store, user: UserId) -> Result<Vec<SessionView>> {
-    let rows = sqlx::query(concat!(
+    let rows = query_with_ends!(
         "-- store.sessions.list
         select s.id, s.created_at, s.last_used_at, host(s.address) as address, s.user_agent
           from user_sessions s join users u on u.id = s.user_id
          where s.user_id = $1 and ",
-        ends!(),
-        " > now() order by s.created_at desc"
-    ))
-    .bind(user.0)
+        " > now() order by s.created_at desc";
+        user.0
+    )
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(SessionView {
-                id: SessionId(row.try_get("id")?),
-                created_at: row.try_get("created_at")?,
-                last_used_at: row.try_get("last_used_at")?,
-                address: row.try_get("address")?,
-                user_agent: row.try_get("user_agent")?,
-            })
-        })
-        .collect()
+    let views = rows.into_iter().map(|row| SessionView {
+        id: SessionId(row.id),
+        created_at: row.created_at,
+        last_used_at: row.last_used_at,
+        address: row.address,
+        user_agent: row.user_agent,
+    });
+    Ok(views.collect())
 }
 
 /// Deletes sessions whose refresh token has expired; returns how many, at most [`SWEEP`](crate::SWEEP).
@@ -460,12 +463,12 @@ pub async fn list(store: &Store, user: UserId) -> Result<Vec<SessionView>> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.sessions.sweep
         delete from user_sessions where id in (
             select id from user_sessions where expires_at <= now() order by expires_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

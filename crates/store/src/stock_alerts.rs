@@ -4,12 +4,10 @@
 //! deletes the alert. [`sweep`] notifies those whom the trigger missed: users beyond the trigger's limit per change,
 //! and those who subscribed at the same moment as the change.
 
-use chrono::{DateTime, Utc};
 use lockstep_domain::cart::{CartLimits, Principal, StockAlert};
 use lockstep_domain::ids::{GameId, UserId};
-use sqlx::Row as _;
 
-use crate::carts::{mini_game, mini_game_columns};
+use crate::carts::{mini_game, query_mini_games};
 use crate::guests::{self, ShopperError};
 use crate::{Result, Store, Tx};
 
@@ -18,22 +16,21 @@ use crate::{Result, Store, Tx};
 /// # Errors
 /// [`StoreError`](crate::StoreError).
 pub async fn list(tx: &mut Tx, user: UserId) -> Result<Vec<StockAlert>> {
-    let rows = sqlx::query(concat!(
+    let rows = query_mini_games!(
         "-- store.stock_alerts.list
         select a.created_at, ",
-        mini_game_columns!(),
         " from stock_alerts a join games g on g.id = a.game_id
-         where a.user_id = $1 order by a.created_at desc, a.game_id"
-    ))
-    .bind(user.0)
+         where a.user_id = $1 order by a.created_at desc, a.game_id",
+        user.0,
+    )
     .fetch_all(tx.conn())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
-            let game = mini_game(row)?;
+            let game = mini_game!(row);
             Ok(StockAlert {
                 game_id: game.id,
-                created_at: row.try_get::<DateTime<Utc>, _>("created_at")?,
+                created_at: row.created_at,
                 game,
             })
         })
@@ -52,8 +49,8 @@ pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) 
                 guests::lock(tx, Principal::User(user))
                     .await?
                     .ok_or(ShopperError::NoSuchShopper)?;
-                let row = sqlx::query(
-                    "-- store.stock_alerts.add
+                let row = sqlx::query!(
+                    r#"-- store.stock_alerts.add
                     with game as (select id, in_stock from games where id = $2 and withdrawn_at is null),
                     before as (select count(*) as n, coalesce(bool_or(game_id = $2), false) as there
                                  from stock_alerts where user_id = $1),
@@ -61,17 +58,17 @@ pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) 
                         insert into stock_alerts (user_id, game_id)
                         select $1, game.id from game, before where not game.in_stock and (before.there or before.n < $3)
                         on conflict (user_id, game_id) do nothing)
-                    select (select not in_stock from game) as out, there or n < $3 as fits from before",
+                    select (select not in_stock from game) as "out", there or n < $3 as "fits!" from before"#,
+                    user.0,
+                    game.0,
+                    i64::from(limits.wishes)
                 )
-                .bind(user.0)
-                .bind(game.0)
-                .bind(i64::from(limits.wishes))
                 .fetch_one(tx.conn())
                 .await?;
-                match row.try_get::<Option<bool>, _>("out")? {
+                match row.out {
                     None => Err(ShopperError::NoSuchGame),
                     Some(false) => Err(ShopperError::InStock),
-                    Some(true) if row.try_get("fits")? => Ok(()),
+                    Some(true) if row.fits => Ok(()),
                     Some(true) => Err(ShopperError::TooManyGames { most: limits.wishes }),
                 }
             })
@@ -90,11 +87,13 @@ pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) 
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn remove(store: &Store, user: UserId, game: GameId) -> Result<()> {
-    sqlx::query("-- store.stock_alerts.remove\ndelete from stock_alerts where user_id = $1 and game_id = $2")
-        .bind(user.0)
-        .bind(game.0)
-        .execute(store.alone())
-        .await?;
+    sqlx::query!(
+        "-- store.stock_alerts.remove\ndelete from stock_alerts where user_id = $1 and game_id = $2",
+        user.0,
+        game.0
+    )
+    .execute(store.alone())
+    .await?;
     Ok(())
 }
 
@@ -107,10 +106,13 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     store
         .tx("stock_alerts.sweep", |tx| {
             Box::pin(async move {
-                let told: i64 = sqlx::query_scalar("-- store.stock_alerts.sweep\nselect tell_back_in_stock(null, $1)")
-                    .bind(i32::try_from(crate::SWEEP).unwrap_or(i32::MAX))
-                    .fetch_one(tx.conn())
-                    .await?;
+                let told: i64 = sqlx::query_scalar!(
+                    r#"-- store.stock_alerts.sweep
+                    select tell_back_in_stock(null, $1)::bigint as "told!""#,
+                    i32::try_from(crate::SWEEP).unwrap_or(i32::MAX)
+                )
+                .fetch_one(tx.conn())
+                .await?;
                 Ok(u64::try_from(told).unwrap_or(0))
             })
         })

@@ -3,8 +3,6 @@
 //! The check runs before a schema is created, because none of it can be changed afterwards: an unsuitable database
 //! would store everything and find nothing written in letters other than a to z.
 
-use sqlx::Row as _;
-
 use crate::{Result, Store};
 
 /// Something that makes a database unsuitable.
@@ -26,7 +24,7 @@ pub enum Verdict {
     /// An existing shop continues with reduced function; a new one is refused.
     RefusedWhenNew,
     /// A shop can use it, with a missing feature.
-    Told,
+    Limited,
 }
 
 impl std::fmt::Display for Unsuitable {
@@ -42,16 +40,15 @@ impl Store {
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
     pub async fn unsuitable(&self) -> Result<Vec<Unsuitable>> {
         // In ASCII alone: a server with another encoding has to parse the query.
-        let row = sqlx::query(
-            "-- store.suitable
-            select current_database()::text as name, current_setting('server_encoding') as encoding,
-                   current_setting('standard_conforming_strings') as strings, datctype::text as ctype
-              from pg_database where datname = current_database()",
+        let row = sqlx::query!(
+            r#"-- store.suitable
+            select current_database()::text as "name!", current_setting('server_encoding') as "encoding!",
+                   current_setting('standard_conforming_strings') as "strings!", datctype::text as "ctype!"
+              from pg_database where datname = current_database()"#
         )
         .fetch_one(self.alone())
         .await?;
-        let (name, encoding): (String, String) = (row.try_get("name")?, row.try_get("encoding")?);
-        let (strings, ctype): (String, String) = (row.try_get("strings")?, row.try_get("ctype")?);
+        let (name, encoding, strings, ctype) = (row.name, row.encoding, row.strings, row.ctype);
         let quoted = format!("\"{}\"", name.replace('"', "\"\""));
         let anew = format!(
             "make another: create database {quoted} template template0 encoding 'UTF8' locale 'C.UTF-8' (or another UTF-8 locale \
@@ -60,16 +57,16 @@ impl Store {
         let mut found = Vec::new();
         if encoding == "UTF8" {
             // Judged by behaviour, not by the locale's name.
-            let knows_letters: bool = sqlx::query_scalar(
-                "-- store.suitable.letters
-                select lower(chr(1046) || chr(201)) = chr(1078) || chr(233) and chr(1078) ~ '^[[:alpha:]]$'",
+            let knows_letters = sqlx::query_scalar!(
+                r#"-- store.suitable.letters
+                select (lower(chr(1046) || chr(201)) = chr(1078) || chr(233) and chr(1078) ~ '^[[:alpha:]]$') as "known!""#
             )
             .fetch_one(self.alone())
             .await?;
             if !knows_letters {
                 found.push(Unsuitable {
                     what: format!(
-                        "the database {name} has the character class {ctype}, which knows no letters but a to z: a search would \
+                        "the database {name} has the character class {ctype}, which knows only the letters a to z: a search would \
                          never find Cyrillic, Greek or accented titles"
                     ),
                     cure: anew,
@@ -78,11 +75,11 @@ impl Store {
             } else if !self.trigrams_know_letters().await? {
                 found.push(Unsuitable {
                     what: format!(
-                        "in the database {name} pg_trgm knows no letters but a to z (LC_CTYPE is {ctype}): misspelt Cyrillic or \
+                        "in the database {name} pg_trgm knows only the letters a to z (LC_CTYPE is {ctype}): misspelt Cyrillic or \
                          Greek titles are not found"
                     ),
                     cure: anew,
-                    verdict: Verdict::Told,
+                    verdict: Verdict::Limited,
                 });
             }
         } else {
@@ -108,16 +105,18 @@ impl Store {
     /// Whether `pg_trgm` finds trigrams in letters other than a to z. It uses the C library's classification,
     /// independent of the database's locale provider. True if it is not installed yet.
     async fn trigrams_know_letters(&self) -> Result<bool> {
-        let is_there: bool = sqlx::query_scalar(
-            "-- store.suitable.has_trigrams\nselect exists (select from pg_extension where extname = 'pg_trgm')",
+        let is_there = sqlx::query_scalar!(
+            r#"-- store.suitable.has_trigrams
+            select exists (select from pg_extension where extname = 'pg_trgm') as "there!""#
         )
         .fetch_one(self.alone())
         .await?;
         if !is_there {
             return Ok(true);
         }
-        Ok(sqlx::query_scalar(
-            "-- store.suitable.trigrams\nselect cardinality(show_trgm(chr(1046) || chr(1105) || chr(1083))) > 0",
+        Ok(sqlx::query_scalar!(
+            r#"-- store.suitable.trigrams
+            select cardinality(show_trgm(chr(1046) || chr(1105) || chr(1083))) > 0 as "known!""#
         )
         .fetch_one(self.alone())
         .await?)

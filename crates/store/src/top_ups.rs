@@ -14,11 +14,10 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::{TopUpId, UserId};
 use lockstep_domain::purchase::{OtherPayment, PaymentStatus, TopUpStatus, TopUpView};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::row::{money, money_or_null, payment_status};
+use crate::row::{money_of, payment_status_of};
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx};
 
@@ -121,13 +120,13 @@ pub struct NewTopUp {
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
     /// The user has too many unpaid intents.
-    #[error("Too many payments are open; finish or wait for one of them")]
+    #[error("Too many payments are open. Finish one of them first.")]
     TooManyOpen,
     /// The idempotency key was used for another intent.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
     /// The account does not exist.
-    #[error("account not found")]
+    #[error("Account not found")]
     NoSuchUser,
     /// The database failed.
     #[error(transparent)]
@@ -136,38 +135,64 @@ pub enum BeginError {
 
 holds_store_error!(BeginError);
 
-/// The columns of a [`TopUp`].
-macro_rules! columns {
-    () => {
-        "id, user_id, amount, method, provider, status::text as status, reference, redirect_url, created_at,
-         coalesce(asking_until > now(), false) as is_asked, closing_since is not null as is_closing,
-         reviewed_at is not null as is_reviewed, paid_amount, paid_currency, credited_amount"
+/// A [`TopUp`] as it is read.
+struct Row {
+    id: Uuid,
+    user_id: Uuid,
+    amount: Decimal,
+    method: String,
+    provider: String,
+    status: String,
+    reference: Option<String>,
+    redirect_url: Option<String>,
+    created_at: DateTime<Utc>,
+    is_asked: bool,
+    is_closing: bool,
+    is_reviewed: bool,
+    paid_amount: Option<Decimal>,
+    paid_currency: Option<String>,
+    credited_amount: Option<Decimal>,
+}
+
+/// A statement that returns the columns of a [`Row`] of `top_ups`, between its two parts.
+macro_rules! query_top_ups {
+    ($before:literal, $after:literal, $($value:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            $crate::top_ups::Row,
+            $before
+                + r#"id, user_id, amount, method, provider, status::text as "status!", reference, redirect_url, created_at,
+                   coalesce(asking_until > now(), false) as "is_asked!", closing_since is not null as "is_closing!",
+                   reviewed_at is not null as "is_reviewed!", paid_amount, paid_currency, credited_amount"#
+                + $after,
+            $($value),+
+        )
     };
 }
-pub(crate) use columns;
+use query_top_ups;
 
-fn top_up(row: &PgRow) -> Result<TopUp> {
+fn top_up(row: Row) -> Result<TopUp> {
     Ok(TopUp {
-        id: TopUpId(row.try_get("id")?),
-        user: UserId(row.try_get("user_id")?),
-        amount: money(row, "amount")?,
-        paid: match row.try_get("paid_currency")? {
-            Some(currency) => Some(OtherPayment {
-                amount: money(row, "paid_amount")?,
+        id: TopUpId(row.id),
+        user: UserId(row.user_id),
+        amount: money_of(row.amount)?,
+        // The database has both or neither.
+        paid: match (row.paid_amount, row.paid_currency) {
+            (Some(amount), Some(currency)) => Some(OtherPayment {
+                amount: money_of(amount)?,
                 currency,
             }),
-            None => None,
+            _ => None,
         },
-        credited: money_or_null(row, "credited_amount")?,
-        method: row.try_get("method")?,
-        provider: row.try_get("provider")?,
-        status: payment_status(row, "status")?,
-        reference: row.try_get("reference")?,
-        redirect_url: row.try_get("redirect_url")?,
-        is_asked: row.try_get("is_asked")?,
-        is_closing: row.try_get("is_closing")?,
-        is_reviewed: row.try_get("is_reviewed")?,
-        created_at: row.try_get("created_at")?,
+        credited: row.credited_amount.map(money_of).transpose()?,
+        method: row.method,
+        provider: row.provider,
+        status: payment_status_of(&row.status)?,
+        reference: row.reference,
+        redirect_url: row.redirect_url,
+        is_asked: row.is_asked,
+        is_closing: row.is_closing,
+        is_reviewed: row.is_reviewed,
+        created_at: row.created_at,
     })
 }
 
@@ -197,12 +222,12 @@ pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begu
                     if before.is_asked {
                         return Ok(Begun::Asked(before));
                     }
-                    sqlx::query(
+                    sqlx::query!(
                         "-- store.top_ups.begin.again
                         update top_ups set asking_until = now() + make_interval(secs => $2) where id = $1",
+                        before.id.0,
+                        lease.as_secs_f64()
                     )
-                    .bind(before.id.0)
-                    .bind(lease.as_secs_f64())
                     .execute(tx.conn())
                     .await?;
                     return Ok(Begun::Ask {
@@ -210,29 +235,29 @@ pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begu
                         is_first: false,
                     });
                 }
-                let row = sqlx::query(concat!(
+                let row = query_top_ups!(
                     "-- store.top_ups.begin
                     insert into top_ups (id, user_id, amount, method, provider, idempotency_key, not_before, asking_until)
                     select $1, $2, $3, $4, $5, $6, now() + interval '1 minute', now() + make_interval(secs => $8)
                      where (select count(*) from top_ups where user_id = $2 and status = 'PENDING'
                                and created_at > now() - interval '1 day') < $7
                     returning ",
-                    columns!()
-                ))
-                // Shown to the provider and in URLs: random, not sorted by age.
-                .bind(Uuid::new_v4())
-                .bind(new.user.0)
-                .bind(new.amount.decimal())
-                .bind(&new.method)
-                .bind(new.provider)
-                .bind(&new.key)
-                .bind(MOST_OPEN)
-                .bind(lease.as_secs_f64())
+                    "",
+                    // Shown to the provider and in URLs: random, not sorted by age.
+                    Uuid::new_v4(),
+                    new.user.0,
+                    new.amount.decimal(),
+                    new.method,
+                    new.provider,
+                    new.key,
+                    MOST_OPEN,
+                    lease.as_secs_f64(),
+                )
                 .fetch_optional(tx.conn())
                 .await?
                 .ok_or(BeginError::TooManyOpen)?;
                 Ok(Begun::Ask {
-                    top_up: top_up(&row)?,
+                    top_up: top_up(row)?,
                     is_first: true,
                 })
             })
@@ -243,16 +268,15 @@ pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begu
 /// The intent that the user wrote with this idempotency key.
 async fn under_key(tx: &mut Tx, new: &NewTopUp) -> Result<Option<TopUp>> {
     let Some(key) = &new.key else { return Ok(None) };
-    let before = sqlx::query(concat!(
+    let before = query_top_ups!(
         "-- store.top_ups.begin.before\nselect ",
-        columns!(),
-        " from top_ups where user_id = $1 and idempotency_key = $2"
-    ))
-    .bind(new.user.0)
-    .bind(key)
+        " from top_ups where user_id = $1 and idempotency_key = $2",
+        new.user.0,
+        key,
+    )
     .fetch_optional(tx.conn())
     .await?;
-    before.as_ref().map(top_up).transpose()
+    before.map(top_up).transpose()
 }
 
 /// Records the provider's reference and payment page. Returns the intent as it is now; if its owner deleted the account
@@ -261,20 +285,20 @@ async fn under_key(tx: &mut Tx, new: &NewTopUp) -> Result<Option<TopUp>> {
 /// # Errors
 /// [`StoreError`].
 pub async fn announced(store: &Store, id: TopUpId, reference: &str, redirect_url: &str) -> Result<Option<TopUp>> {
-    let row = sqlx::query(concat!(
+    let row = query_top_ups!(
         "-- store.top_ups.announced
         update top_ups set reference = $2, redirect_url = case when closing_since is null then $3 end, asking_until = null,
                problem = null, not_before = case when closing_since is null then not_before else now() end
          where id = $1 and (reference is null or reference = $2)
         returning ",
-        columns!()
-    ))
-    .bind(id.0)
-    .bind(reference)
-    .bind(redirect_url)
+        "",
+        id.0,
+        reference,
+        redirect_url,
+    )
     .fetch_optional(store.alone())
     .await?;
-    row.as_ref().map(top_up).transpose()
+    row.map(top_up).transpose()
 }
 
 /// Records that the provider refused the intent permanently: it cannot be paid.
@@ -282,16 +306,16 @@ pub async fn announced(store: &Store, id: TopUpId, reference: &str, redirect_url
 /// # Errors
 /// [`StoreError`].
 pub async fn refused(store: &Store, id: TopUpId, problem: &str) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.top_ups.refused
         update top_ups set status = case status when 'PENDING' then 'FAILED' else status end, problem = $2,
                asking_until = null, closing_since = null,
                review = nullif(review, 'NO_END'), review_since = case when review = 'NO_END' then null else review_since end,
                reviewed_at = case when review = 'NO_END' then null else reviewed_at end
          where id = $1 and reference is null",
+        id.0,
+        short(problem)
     )
-    .bind(id.0)
-    .bind(short(problem))
     .execute(store.alone())
     .await?;
     Ok(())
@@ -302,12 +326,12 @@ pub async fn refused(store: &Store, id: TopUpId, problem: &str) -> Result<()> {
 /// # Errors
 /// [`StoreError`].
 pub async fn unanswered(store: &Store, id: TopUpId, problem: &str) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.top_ups.unanswered
         update top_ups set problem = $2, asking_until = null where id = $1 and status in ('PENDING', 'PROCESSING', 'CANCELLED')",
+        id.0,
+        short(problem)
     )
-    .bind(id.0)
-    .bind(short(problem))
     .execute(store.alone())
     .await?;
     Ok(())
@@ -318,16 +342,15 @@ pub async fn unanswered(store: &Store, id: TopUpId, problem: &str) -> Result<()>
 /// # Errors
 /// [`StoreError`].
 pub async fn by_id(store: &Store, user: UserId, id: TopUpId) -> Result<Option<TopUp>> {
-    let row = sqlx::query(concat!(
+    let row = query_top_ups!(
         "-- store.top_ups.by_id\nselect ",
-        columns!(),
-        " from top_ups where id = $1 and user_id = $2"
-    ))
-    .bind(id.0)
-    .bind(user.0)
+        " from top_ups where id = $1 and user_id = $2",
+        id.0,
+        user.0,
+    )
     .fetch_optional(store.alone())
     .await?;
-    row.as_ref().map(top_up).transpose()
+    row.map(top_up).transpose()
 }
 
 /// The intent with this `reference` at `provider`.
@@ -339,16 +362,15 @@ pub async fn by_reference(store: &Store, provider: &str, reference: &str) -> Res
     if reference.contains('\0') {
         return Ok(None);
     }
-    let row = sqlx::query(concat!(
+    let row = query_top_ups!(
         "-- store.top_ups.by_reference\nselect ",
-        columns!(),
-        " from top_ups where provider = $1 and reference = $2"
-    ))
-    .bind(provider)
-    .bind(reference)
+        " from top_ups where provider = $1 and reference = $2",
+        provider,
+        reference,
+    )
     .fetch_optional(store.alone())
     .await?;
-    row.as_ref().map(top_up).transpose()
+    row.map(top_up).transpose()
 }
 
 /// Deletes provider events older than 90 days; a delivery repeated after that is recognised by its booking, which
@@ -357,13 +379,13 @@ pub async fn by_reference(store: &Store, provider: &str, reference: &str) -> Res
 /// # Errors
 /// [`StoreError`].
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.top_ups.sweep
         delete from payment_events where (provider, event_id) in (
             select provider, event_id from payment_events where received_at < now() - interval '90 days'
              order by received_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

@@ -1,11 +1,13 @@
 //! The two ways to access the database: a stamped read, and a transaction that cannot be left open.
+//!
+//! Transactions begin and end with the simple protocol (`raw_sql`), where several commands fit in one message.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use futures_core::future::BoxFuture;
 use lockstep_telemetry::call_span;
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{PgConnection, PgPool};
 use tracing::Instrument as _;
 
 use crate::error::{Result, StoreError};
@@ -162,7 +164,7 @@ impl Store {
                     tracing::debug!(
                         transaction = name,
                         conflicts,
-                        "running transaction {name} again after a conflict"
+                        "retrying transaction {name} after a conflict"
                     );
                 }
                 result => return result,
@@ -253,10 +255,12 @@ impl AsStoreError for StoreError {
 }
 
 pub(crate) async fn current_snapshot(conn: &mut PgConnection) -> Result<Snapshot> {
-    let row = sqlx::query("-- store.snapshot\nselect pg_current_snapshot()::text")
-        .fetch_one(conn)
-        .await?;
-    let text: String = row.try_get(0)?;
+    let text = sqlx::query_scalar!(
+        r#"-- store.snapshot
+        select pg_current_snapshot()::text as "snapshot!""#
+    )
+    .fetch_one(conn)
+    .await?;
     text.parse()
         .map_err(|NotASnapshot| StoreError::Schema(format!("unexpected snapshot {text:?}")))
 }

@@ -4,43 +4,42 @@ use lockstep_domain::cart::{
     CartLimits, CartOwner, LeftOut, LeftOutReason, Moved, PriceChange, Principal, WishItem, Wishlist,
 };
 use lockstep_domain::ids::{GameId, UserId};
-use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::carts::{mini_game, mini_game_columns};
-use crate::guests::{self, ShopperError, Writer, owner_lives};
-use crate::row::money_or_null;
+use crate::carts::{mini_game, query_mini_games};
+use crate::guests::{self, ShopperError, Writer};
+use crate::row::money_of;
 use crate::{Result, Store, Subject, Tx};
 
 /// The wishlist of `owner`, newest first; empty if the guest does not exist or has expired. Cache it under
-/// [`CartOwner::wishlist_key`] with [`Wishlist::tags`].
+/// `ValueKey::wishlist` with [`Wishlist::tags`].
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).
 pub async fn load(tx: &mut Tx, owner: CartOwner) -> Result<Wishlist> {
-    let rows = sqlx::query(concat!(
-        "-- store.wishlists.load
-        select w.added_at, w.price_seen, coalesce(g.in_stock and g.restocked_at > w.added_at, false) as back, ",
-        mini_game_columns!(),
+    let rows = query_mini_games!(
+        r#"-- store.wishlists.load
+        select w.added_at, w.price_seen, coalesce(g.in_stock and g.restocked_at > w.added_at, false) as "back!", "#,
         " from wishlist w join games g on g.id = w.game_id
-         where w.user_id = $1 and ",
-        owner_lives!(),
-        " order by w.added_at desc, w.game_id"
-    ))
-    .bind(owner.shopper().0)
-    .bind(matches!(owner, CartOwner::Guest(_)))
+         where w.user_id = $1
+           and case when $2 then exists (select 1 from guest_sessions where id = $1 and expires_at > now())
+                    else exists (select 1 from users where id = $1 and deleted_at is null) end
+         order by w.added_at desc, w.game_id",
+        owner.shopper().0,
+        matches!(owner, CartOwner::Guest(_)),
+    )
     .fetch_all(tx.conn())
     .await?;
     let items = rows
-        .iter()
+        .into_iter()
         .map(|row| {
-            let game = mini_game(row)?;
+            let game = mini_game!(row);
             Ok(WishItem {
                 game_id: game.id,
-                added_at: row.try_get("added_at")?,
-                price_drop: PriceChange::since(money_or_null(row, "price_seen")?, game.price)
+                added_at: row.added_at,
+                price_drop: PriceChange::since(row.price_seen.map(money_of).transpose()?, game.price)
                     .filter(|change| change.to < change.from),
-                back_in_stock: row.try_get("back")?,
+                back_in_stock: row.back,
                 game,
             })
         })
@@ -62,8 +61,8 @@ pub async fn add(
         .tx_about("wishlists.add", &Subject::of(principal, Some(game)), |tx| {
             Box::pin(async move {
                 let writer = guests::writer(tx, principal).await?.ok_or(ShopperError::NoSuchShopper)?;
-                let row = sqlx::query(
-                    "-- store.wishlists.add
+                let row = sqlx::query!(
+                    r#"-- store.wishlists.add
                     with game as (select id, price from games where id = $2 and withdrawn_at is null),
                     before as (select count(*) as n, coalesce(bool_or(game_id = $2), false) as there
                                  from wishlist where user_id = $1),
@@ -71,17 +70,17 @@ pub async fn add(
                         insert into wishlist (user_id, game_id, added_at, price_seen)
                         select $1, game.id, clock_timestamp(), game.price from game, before where before.there or before.n < $3
                         on conflict (user_id, game_id) do nothing)
-                    select exists (select 1 from game) as known, there or n < $3 as fits from before",
+                    select exists (select 1 from game) as "known!", there or n < $3 as "fits!" from before"#,
+                    writer.owner.shopper().0,
+                    game.0,
+                    i64::from(limits.wishes)
                 )
-                .bind(writer.owner.shopper().0)
-                .bind(game.0)
-                .bind(i64::from(limits.wishes))
                 .fetch_one(tx.conn())
                 .await?;
-                if !row.try_get::<bool, _>("known")? {
+                if !row.known {
                     return Err(ShopperError::NoSuchGame);
                 }
-                if !row.try_get::<bool, _>("fits")? {
+                if !row.fits {
                     return Err(ShopperError::TooManyGames { most: limits.wishes });
                 }
                 Ok(writer)
@@ -106,11 +105,13 @@ pub async fn remove(store: &Store, principal: Principal, game: GameId) -> Result
                 let Some(owner) = guests::lock(tx, principal).await? else {
                     return Ok(None);
                 };
-                sqlx::query("-- store.wishlists.remove\ndelete from wishlist where user_id = $1 and game_id = $2")
-                    .bind(owner.shopper().0)
-                    .bind(game.0)
-                    .execute(tx.conn())
-                    .await?;
+                sqlx::query!(
+                    "-- store.wishlists.remove\ndelete from wishlist where user_id = $1 and game_id = $2",
+                    owner.shopper().0,
+                    game.0
+                )
+                .execute(tx.conn())
+                .await?;
                 Ok(Some(Writer { owner, minted: false }))
             })
         })
@@ -134,10 +135,12 @@ async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits)
     let Some(from) = guests::lock(tx, Principal::Guest(Some(guest))).await? else {
         return Ok(Moved::default());
     };
-    let any = sqlx::query("-- store.wishlists.move_to_user.any\nselect 1 from wishlist where user_id = $1 limit 1")
-        .bind(guest)
-        .fetch_optional(tx.conn())
-        .await?;
+    let any = sqlx::query_scalar!(
+        "-- store.wishlists.move_to_user.any\nselect 1 as one from wishlist where user_id = $1 limit 1",
+        guest
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     if any.is_none() {
         return Ok(Moved::default());
     }
@@ -145,8 +148,8 @@ async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits)
         .await?
         .ok_or(ShopperError::NoSuchShopper)?;
     // A game on both lists keeps the user's entry; of the others, the newest are moved while there is room.
-    let rows = sqlx::query(
-        "-- store.wishlists.move_to_user
+    let rows = sqlx::query!(
+        r#"-- store.wishlists.move_to_user
         with gone as (delete from wishlist where user_id = $1 returning game_id, added_at, price_seen),
         room as (select $3 - count(*) as n from wishlist where user_id = $2),
         fresh as (
@@ -158,22 +161,23 @@ async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits)
             insert into wishlist (user_id, game_id, added_at, price_seen)
             select $2, game_id, added_at, price_seen from fresh, room where not withdrawn and place <= room.n
             on conflict (user_id, game_id) do nothing)
-        select game_id, title, withdrawn, not withdrawn and place <= room.n as moved from fresh, room",
+        select game_id, title, withdrawn as "withdrawn!", not withdrawn and place <= room.n as "moved!"
+          from fresh, room"#,
+        from.shopper().0,
+        to.shopper().0,
+        i64::from(limits.wishes)
     )
-    .bind(from.shopper().0)
-    .bind(to.shopper().0)
-    .bind(i64::from(limits.wishes))
     .fetch_all(tx.conn())
     .await?;
     let mut report = Moved::default();
     for row in rows {
-        if row.try_get::<bool, _>("moved")? {
+        if row.moved {
             report.moved += 1;
         } else {
             report.left_out.push(LeftOut {
-                game_id: GameId(row.try_get("game_id")?),
-                title: row.try_get("title")?,
-                reason: if row.try_get("withdrawn")? {
+                game_id: GameId(row.game_id),
+                title: row.title,
+                reason: if row.withdrawn {
                     LeftOutReason::Gone
                 } else {
                     LeftOutReason::Full

@@ -62,7 +62,7 @@ impl StoreBudget {
                 if bucket.updated_at_ms - bucket.now_ms > 5_000 {
                     tracing::warn!(
                         ahead_ms = bucket.updated_at_ms - bucket.now_ms,
-                        "the database's clock was set back; the request budget goes on from now"
+                        "the database's clock was set back; the request budget continues from now"
                     );
                 }
                 // If the bucket has filled since, try again at once.

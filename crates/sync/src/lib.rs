@@ -26,6 +26,7 @@ mod slices;
 
 use std::time::{Duration, Instant};
 
+use lockstep_domain::error_chain;
 use lockstep_domain::price::Pricing;
 use lockstep_g2a::Client;
 use lockstep_store::sync::{self as records, RunKind, RunStatus};
@@ -155,7 +156,7 @@ pub async fn run(cx: &Context, what: What, reason: &str, stop: CancellationToken
     let result = run_alone(cx, what, reason, &stop).await;
     if let Err(error) = lock.release().await {
         // The connection is lost, and the lock with it.
-        tracing::debug!(%error, "the lock of the synchronisation was lost before it was given back");
+        tracing::debug!(%error, "the lock of the synchronisation was lost before it was released");
     }
     result
 }
@@ -181,7 +182,7 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
         })
         .await?;
     let fence = begun.fence;
-    tracing::info!(run.id = %fence.run, kind = kind.as_str(), resumes = begun.resumes, "synchronisation begins");
+    tracing::info!(run.id = %fence.run, kind = kind.as_str(), resumes = begun.resumes, "synchronisation started");
 
     let mut pass = Pass::new(cx, kind, since, begun);
     let work = async {
@@ -200,7 +201,7 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
         Err(Stop::Interrupted(reason)) if kind == RunKind::Product => (RunStatus::Failed, Some(reason), None),
         Err(Stop::Interrupted(reason)) => (RunStatus::Interrupted, Some(reason), None),
         Err(Stop::Store(StoreError::Fenced)) => return Err(SyncError::Overtaken),
-        Err(Stop::Store(error)) => (RunStatus::Interrupted, Some(chain(&error)), Some(error)),
+        Err(Stop::Store(error)) => (RunStatus::Interrupted, Some(error_chain(&error)), Some(error)),
     };
     let why = stopped_by.clone();
     let ended = cx
@@ -221,16 +222,4 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
         _ => tracing::warn!(run.id = %fence.run, "{}", summary.trim_end()),
     }
     Ok(report)
-}
-
-/// Formats an error and its sources in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,11 +1,11 @@
-//! A way to a test's database that can be cut and mended, for what happens while the database is gone.
+//! A way to a test's database that can be cut, frozen and mended, for what happens while the database is gone.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -20,6 +20,7 @@ pub struct DatabaseProxy {
     target: PgConnectOptions,
     url: String,
     is_open: watch::Sender<bool>,
+    is_frozen: watch::Sender<bool>,
     listening: Mutex<Option<AbortHandle>>,
 }
 
@@ -50,6 +51,7 @@ impl DatabaseProxy {
             target,
             url: there.to_url_lossy().to_string(),
             is_open: watch::Sender::new(false),
+            is_frozen: watch::Sender::new(false),
             listening: Mutex::new(None),
         }
     }
@@ -67,6 +69,17 @@ impl DatabaseProxy {
     /// Ends all connections, and new ones as soon as they are made.
     pub fn cut(&self) {
         self.is_open.send_replace(false);
+    }
+
+    /// Lets nothing through, in either direction and on new connections too, but ends no connection, as if one side stood
+    /// still. What is on its way arrives after the [thaw](Self::thaw).
+    pub fn freeze(&self) {
+        self.is_frozen.send_replace(true);
+    }
+
+    /// Ends the [freeze](Self::freeze).
+    pub fn thaw(&self) {
+        self.is_frozen.send_replace(false);
     }
 
     /// Ends all connections and refuses new ones, as if PostgreSQL had ended.
@@ -87,16 +100,16 @@ impl DatabaseProxy {
         let listener = TcpListener::bind(self.address).expect("the port is still free");
         listener.set_nonblocking(true).expect("a listener");
         let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-        let (target, is_open) = (self.target.clone(), self.is_open.clone());
+        let (target, is_open, is_frozen) = (self.target.clone(), self.is_open.clone(), self.is_frozen.clone());
         let task = tokio::spawn(async move {
             // Dropped with this task, and the connections with it.
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (target, mut open) = (target.clone(), is_open.subscribe());
+                let (target, mut open, frozen) = (target.clone(), is_open.subscribe(), is_frozen.subscribe());
                 connections.spawn(async move {
                     if *open.borrow_and_update() {
                         tokio::select! {
-                            _ = carry(client, &target) => {}
+                            _ = carry(client, &target, frozen) => {}
                             _ = open.wait_for(|open| !open) => {}
                         }
                     }
@@ -114,13 +127,45 @@ impl Drop for DatabaseProxy {
 }
 
 /// Either side may go away at any time.
-async fn carry(mut client: TcpStream, target: &PgConnectOptions) -> std::io::Result<(u64, u64)> {
+async fn carry(client: TcpStream, target: &PgConnectOptions, frozen: watch::Receiver<bool>) -> std::io::Result<()> {
     if let Some(folder) = target.get_socket() {
         let socket = folder.join(format!(".s.PGSQL.{}", target.get_port()));
-        copy_bidirectional(&mut client, &mut UnixStream::connect(socket).await?).await
+        both_ways(client, UnixStream::connect(socket).await?, frozen).await
     } else {
-        let server = (target.get_host(), target.get_port());
-        copy_bidirectional(&mut client, &mut TcpStream::connect(server).await?).await
+        let server = TcpStream::connect((target.get_host(), target.get_port())).await?;
+        server.set_nodelay(true)?;
+        both_ways(client, server, frozen).await
+    }
+}
+
+async fn both_ways(
+    client: TcpStream,
+    server: impl AsyncRead + AsyncWrite,
+    frozen: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    client.set_nodelay(true)?;
+    let (from_client, to_client) = tokio::io::split(client);
+    let (from_server, to_server) = tokio::io::split(server);
+    let forth = one_way(from_client, to_server, frozen.clone());
+    let back = one_way(from_server, to_client, frozen);
+    tokio::try_join!(forth, back)?;
+    Ok(())
+}
+
+async fn one_way(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut frozen: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let count = from.read(&mut bytes).await?;
+        // An error means that the proxy is gone, and with it this task.
+        frozen.wait_for(|frozen| !frozen).await.ok();
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&bytes[..count]).await?;
     }
 }
 
@@ -156,5 +201,19 @@ mod tests {
         assert!(TcpStream::connect(proxy.address()).await.is_ok(), "the port is kept");
         proxy.mend();
         assert!(answers(&proxy).await);
+    }
+
+    #[tokio::test]
+    async fn a_frozen_connection_answers_after_the_thaw() {
+        let db = TestDb::empty().await;
+        let proxy = DatabaseProxy::before(&db);
+        let mut open = PgConnection::connect(proxy.url()).await.expect("a connection");
+        proxy.freeze();
+        let mut asked = Box::pin(sqlx::query_scalar::<_, i32>("select 7").fetch_one(&mut open));
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut asked).await;
+        assert!(early.is_err(), "{early:?}");
+        proxy.thaw();
+        let late = tokio::time::timeout(Duration::from_secs(20), asked).await;
+        assert_eq!(late.expect("it answers").expect("and does not fail"), 7);
     }
 }

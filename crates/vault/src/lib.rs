@@ -64,6 +64,13 @@ impl Keys {
     }
 
     /// Seals `plain` with the newest key for `place` (`game_keys.key_ciphertext/{id}`).
+    ///
+    /// # Panics
+    /// If `plain` has 256 GB or more: what the cipher refuses must not be stored as sealed.
+    #[expect(
+        clippy::expect_used,
+        reason = "no caller holds 256 GB, and an empty seal would lose what it was to hold"
+    )]
     pub fn seal(&self, place: &str, plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE];
         rand::rng().fill_bytes(&mut nonce);
@@ -71,8 +78,9 @@ impl Keys {
             msg: plain,
             aad: place.as_bytes(),
         };
-        // The cipher only refuses plaintexts of 256 GB and more.
-        let sealed = cipher(&self.first).encrypt(&nonce.into(), payload).unwrap_or_default();
+        let sealed = cipher(&self.first)
+            .encrypt(&nonce.into(), payload)
+            .expect("the cipher takes plaintexts of less than 256 GB");
         [&[VERSION][..], &mark(&self.first), &nonce, &sealed].concat()
     }
 

@@ -14,7 +14,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::error::PageError;
-use crate::visit::takes_gzip;
 
 /// Name, type and contents of every file.
 macro_rules! files {
@@ -97,7 +96,11 @@ pub(crate) async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Resul
         .iter()
         .find(|asset| asset.address.strip_prefix("/assets/") == Some(file.as_str()))
         .ok_or(PageError::NotFound)?;
-    let packed = if takes_gzip(&headers) { asset.gzip.clone() } else { None };
+    let packed = if lockstep_request::takes_gzip(&headers) {
+        asset.gzip.clone()
+    } else {
+        None
+    };
     let mut response = (StatusCode::OK, packed.clone().unwrap_or_else(|| asset.body.clone())).into_response();
     let answered = response.headers_mut();
     answered.insert(header::CONTENT_TYPE, asset.kind.clone());

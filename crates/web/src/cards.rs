@@ -1,55 +1,11 @@
-//! Games in lists. [`Tile`] is the cached part, without the long texts that lists do not show; [`Card`] is the tile in
-//! the reader's language, for `components/card.html`.
+//! Games in lists: a [`Card`] is a [`Tile`] in the reader's language, for `components/card.html`.
 
-use chrono::{DateTime, Utc};
-use lockstep_domain::catalogue::{Game, iso_millis};
-use lockstep_domain::{GameId, Money, title};
-use serde::{Deserialize, Serialize};
+use lockstep_domain::catalogue::Tile;
+use lockstep_domain::title;
 
 use crate::format;
 use crate::i18n::Language;
 use crate::pictures::Picture;
-
-/// The fields of a game that a list shows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Tile {
-    pub(crate) id: GameId,
-    pub(crate) slug: String,
-    pub(crate) title: String,
-    pub(crate) about: Option<String>,
-    pub(crate) image: String,
-    pub(crate) service: Option<String>,
-    pub(crate) region: Option<String>,
-    pub(crate) price: Money,
-    pub(crate) original: Option<Money>,
-    pub(crate) discount: Option<i32>,
-    pub(crate) in_stock: bool,
-    pub(crate) is_preorder: bool,
-    #[serde(with = "iso_millis")]
-    pub(crate) release: DateTime<Utc>,
-    pub(crate) release_known: bool,
-}
-
-impl From<Game> for Tile {
-    fn from(game: Game) -> Self {
-        Self {
-            id: game.id,
-            slug: game.slug,
-            title: game.title,
-            about: game.short_description,
-            image: game.image,
-            service: game.activation_service,
-            region: game.region,
-            price: game.price,
-            original: game.original_price,
-            discount: game.discount,
-            in_stock: game.in_stock,
-            is_preorder: game.is_preorder,
-            release: game.release_date,
-            release_known: game.release_date_known,
-        }
-    }
-}
 
 /// A game as `components/card.html` shows it.
 #[derive(Debug, Clone)]

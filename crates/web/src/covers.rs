@@ -13,10 +13,10 @@ use std::fmt::Write as _;
 use axum::extract::Path;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
+use lockstep_domain::slug::is_slug;
 use tokio::sync::Semaphore;
 
 use crate::error::PageError;
-use crate::pages::game::is_slug;
 use dice::Dice;
 use words::{LETTERINGS, set, words};
 

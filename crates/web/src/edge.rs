@@ -11,7 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use lockstep_edge::{EdgeLayer, Failure, Limits, Policy, RequestId, Surface};
 
 use crate::WebState;
-use crate::error::{self, PageError};
+use crate::error::PageError;
+use crate::error_page;
 use crate::pictures::upload;
 use crate::visit::{LANGUAGE_COOKIE, Preferences, preference};
 
@@ -75,7 +76,7 @@ impl Surface for PageSurface {
 
     fn finish(&self, visit: Preferences, id: &RequestId, mut response: Response) -> Response {
         if let Some(reason) = response.extensions_mut().remove::<PageError>() {
-            response = error::tell(&self.0, &visit, &reason, id);
+            response = error_page::respond(&self.0, &visit, &reason, id);
         }
         if visit.language_in_address
             && let Some(cookie) = preference(LANGUAGE_COOKIE, visit.language.code(), self.0.settings.production)

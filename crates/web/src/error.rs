@@ -1,28 +1,18 @@
-//! Errors of pages, and the page that shows one.
+//! Errors of pages.
 //!
-//! A handler returns a [`PageError`]; the `edge`, which knows the reader's language and theme, renders its page.
+//! A handler returns a [`PageError`]; the `edge`, which knows the reader's language and theme, renders its page
+//! ([`crate::error_page`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use askama::Template;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Redirect, Response};
-use lockstep_auth::AuthError;
-use lockstep_cache::ReadError;
-use lockstep_edge::RequestId;
-use lockstep_shop::{ShopError, TopUpError};
-use lockstep_store::StoreError;
-use lockstep_store::accounts::AccountError;
-use lockstep_store::guests::ShopperError;
-use lockstep_store::orders::PlaceError;
-use lockstep_store::top_ups::BeginError;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lockstep_auth::{AccountError, AuthError};
+use lockstep_shop::{BeginError, PlaceError, ReadError, ShopError, ShopperError, StoreError, TopUpError, shopper_code};
 
-use crate::WebState;
-use crate::forms;
-use crate::layout::Layout;
-use crate::visit::Preferences;
-use crate::{page, session};
+/// The page to which a reader without an account is sent.
+const LOG_IN: HeaderValue = HeaderValue::from_static("/login");
 
 /// Why a page cannot be shown.
 #[derive(Debug, Clone)]
@@ -48,7 +38,8 @@ pub(crate) enum PageError {
 }
 
 impl PageError {
-    const fn status(&self) -> StatusCode {
+    /// The status of its page.
+    pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -66,7 +57,7 @@ impl IntoResponse for PageError {
     /// A bare status that carries the reason; the `edge` replaces it by a page.
     fn into_response(self) -> Response {
         if matches!(self, Self::SignedOut) {
-            return forms::done("/login");
+            return (StatusCode::SEE_OTHER, [(header::LOCATION, LOG_IN)]).into_response();
         }
         let mut response = self.status().into_response();
         response.extensions_mut().insert(self);
@@ -79,6 +70,13 @@ impl From<ReadError> for PageError {
         match error {
             ReadError::Unavailable => Self::Offline,
             ReadError::Load(error) => Self::from_store(&error),
+            ReadError::Unreadable(error) => {
+                tracing::error!(
+                    error = &*error as &dyn std::error::Error,
+                    "a cached answer has another form than expected"
+                );
+                Self::Internal
+            }
         }
     }
 }
@@ -100,7 +98,10 @@ impl PageError {
         if error.is_account_deleted() {
             return Self::SignedOut;
         }
-        tracing::error!(error = &**error as &dyn std::error::Error, "a page could not be made");
+        tracing::error!(
+            error = &**error as &dyn std::error::Error,
+            "a page could not be rendered"
+        );
         Self::Internal
     }
 }
@@ -110,16 +111,17 @@ impl From<ShopError> for PageError {
         match error {
             ShopError::Refused(error) => error.into(),
             ShopError::Read(error) => error.into(),
-            ShopError::Unreadable(error) => error.into(),
+            ShopError::Shopper(error) => error.into(),
             ShopError::NotFound(_) => Self::NotFound,
             ShopError::Busy => Self::Offline,
-            ShopError::Place(PlaceError::Store(error))
+            ShopError::Store(error)
+            | ShopError::Place(PlaceError::Store(error))
             | ShopError::TopUp(TopUpError::Begin(BeginError::Store(error))) => error.into(),
             // Forms show all other errors themselves; an error that gets here was unexpected.
             error => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a page did not expect a refusal"
+                    "a page got an unexpected refusal"
                 );
                 Self::Internal
             }
@@ -133,17 +135,28 @@ impl From<AuthError> for PageError {
         match error {
             AuthError::RateLimited { retry_after } => Self::TooMany(retry_after),
             AuthError::Busy => Self::Offline,
-            AuthError::Store(error)
-            | AuthError::Account(AccountError::Store(error))
-            | AuthError::Shopper(ShopperError::Store(error)) => error.into(),
-            AuthError::NotSignedIn
-            | AuthError::Account(AccountError::NotFound)
-            | AuthError::Shopper(ShopperError::NoSuchShopper) => Self::SignedOut,
-            AuthError::Shopper(ShopperError::NoSuchGame) => Self::NotFound,
-            AuthError::Shopper(ShopperError::TooManyGames { .. }) => Self::BadRequest,
+            AuthError::Store(error) | AuthError::Account(AccountError::Store(error)) => error.into(),
+            AuthError::NotSignedIn | AuthError::Account(AccountError::NotFound) => Self::SignedOut,
             AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => Self::Forbidden,
             error => {
-                tracing::error!(code = error.code(), "a page did not expect {}", error.code());
+                tracing::error!(code = error.code(), "a page got an unexpected {}", error.code());
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<ShopperError> for PageError {
+    /// For the errors that no form shows: see [`Form::refuse_shop`](crate::forms::Form::refuse_shop).
+    fn from(error: ShopperError) -> Self {
+        match error {
+            ShopperError::Store(error) => error.into(),
+            ShopperError::NoSuchShopper => Self::SignedOut,
+            ShopperError::NoSuchGame => Self::NotFound,
+            ShopperError::TooManyGames { .. } => Self::BadRequest,
+            error => {
+                let code = shopper_code(&error);
+                tracing::error!(code, "a page did not expect {code}");
                 Self::Internal
             }
         }
@@ -157,102 +170,6 @@ impl From<askama::Error> for PageError {
     }
 }
 
-impl From<serde_json::Error> for PageError {
-    fn from(error: serde_json::Error) -> Self {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "a cached answer has another form than expected"
-        );
-        Self::Internal
-    }
-}
-
-#[derive(Template)]
-#[template(path = "error.html")]
-struct ErrorPage<'a> {
-    layout: Layout,
-    code: u16,
-    title: &'static str,
-    advice: String,
-    /// Whether a retry may help.
-    again: bool,
-    /// The id of the request, by which the operator finds it in the log.
-    request_id: &'a str,
-}
-
-/// Renders the page of `error`.
-pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError, id: &RequestId) -> Response {
-    let words = visit.language;
-    let (title, advice) = match error {
-        PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),
-        PageError::BadRequest => (words.text("error.400.title"), words.text("error.400.advice").to_owned()),
-        PageError::Forbidden | PageError::SignedOut => {
-            (words.text("error.403.title"), words.text("error.403.advice").to_owned())
-        }
-        PageError::WrongMethod => (words.text("error.405.title"), words.text("error.405.advice").to_owned()),
-        PageError::TooMany(wait) => (
-            words.text("error.429.title"),
-            words.count("error.429.advice", wait.as_secs().div_ceil(60).max(1)),
-        ),
-        PageError::Locked => (
-            words.text("error.locked.title"),
-            words.text("error.locked.advice").to_owned(),
-        ),
-        PageError::Offline => (words.text("error.503.title"), words.text("error.503.advice").to_owned()),
-        PageError::Internal => (words.text("error.500.title"), words.text("error.500.advice").to_owned()),
-    };
-    let template = ErrorPage {
-        layout: Layout::new(state, visit).unlisted(),
-        code: error.status().as_u16(),
-        title,
-        advice,
-        again: matches!(
-            error,
-            PageError::Locked | PageError::Offline | PageError::Internal | PageError::TooMany(_)
-        ),
-        request_id: id.as_str(),
-    };
-    let mut response = match template.render() {
-        Ok(html) => page::fresh(error.status(), html),
-        Err(_) => error.status().into_response(),
-    };
-    let wait = match error {
-        PageError::TooMany(wait) => Some(wait.as_secs().max(1)),
-        PageError::Locked => Some(2),
-        PageError::Offline => Some(5),
-        _ => None,
-    };
-    if let Some(wait) = wait {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(wait));
-    }
-    response
-}
-
-/// The fallback for addresses without a page.
-///
-/// An address with a trailing slash redirects to the one without.
-pub(crate) async fn nothing_here(address: Uri) -> Response {
-    // Exactly one leading slash: two would lead to another site.
-    let query = address.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let without = format!("/{}{query}", address.path().trim_matches(['/', '\\']));
-    if address.path().len() > 1 && address.path().ends_with('/') && forms::is_ours(&without) {
-        return Redirect::permanent(&without).into_response();
-    }
-    PageError::NotFound.into_response()
-}
-
-/// The fallback for addresses that do not accept the method.
-///
-/// Browsers return to the address that a form was sent to; they are redirected to the form's page.
-pub(crate) async fn wrong_method(method: Method, address: Uri) -> Response {
-    match session::page_of(address.path()) {
-        page if method == Method::GET && page != address.path() => forms::done(page),
-        _ => PageError::WrongMethod.into_response(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,11 +178,11 @@ mod tests {
     #[test]
     fn deleted_accounts_are_redirected_to_the_login() {
         for error in [
-            AuthError::NotSignedIn,
-            AuthError::Account(AccountError::NotFound),
-            AuthError::Shopper(ShopperError::NoSuchShopper),
+            AuthError::NotSignedIn.into(),
+            AuthError::Account(AccountError::NotFound).into(),
+            PageError::from(ShopperError::NoSuchShopper),
         ] {
-            let answer = PageError::from(error).into_response();
+            let answer = error.into_response();
             assert_eq!(answer.status(), StatusCode::SEE_OTHER);
             assert_eq!(answer.headers()[header::LOCATION], "/login");
         }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use lockstep_auth::AuthError;
 use lockstep_domain::account::FieldError;
-use lockstep_shop::ShopError;
+use lockstep_shop::{ShopError, shopper_code};
 
 use crate::error::PageError;
 use crate::i18n::Language;
@@ -122,14 +122,21 @@ impl Form {
                 self.wrong("", words.count("error.429.advice", minutes));
             }
             AuthError::WrongCode { left } => self.wrong("code", words.count("wrong.wrong_code", left.into())),
-            error => {
-                let Some(text) = reason(words, code) else {
-                    return Err(error.into());
-                };
-                let place = places.iter().find(|(known, _)| *known == code);
-                self.wrong(place.map_or("", |(_, field)| field), text);
-            }
+            error => return self.refuse_code(words, code, error, places),
         }
+        Ok(())
+    }
+
+    fn refuse_code(
+        &mut self,
+        words: Language,
+        code: &str,
+        error: impl Into<PageError>,
+        places: &[(&str, &'static str)],
+    ) -> Result<(), PageError> {
+        let text = reason(words, code).ok_or_else(|| error.into())?;
+        let place = places.iter().find(|(known, _)| *known == code);
+        self.wrong(place.map_or("", |(_, field)| field), text);
         Ok(())
     }
 
@@ -142,6 +149,7 @@ impl Form {
     ) -> Result<(), PageError> {
         match error {
             ShopError::Refused(error) => self.refuse(words, error, places),
+            ShopError::Shopper(error) => self.refuse_code(words, shopper_code(&error), error, places),
             error => Err(error.into()),
         }
     }

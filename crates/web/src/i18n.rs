@@ -110,7 +110,7 @@ impl Language {
     /// The text under a key. A missing key is shown as the key, and fails a test.
     pub(crate) fn text(self, key: &str) -> &'static str {
         self.find(key).unwrap_or_else(|| {
-            tracing::error!(key, language = self.code(), "there is no text {key:?}");
+            tracing::error!(key, language = self.code(), "missing text {key:?}");
             "…"
         })
     }
@@ -133,10 +133,7 @@ impl Language {
     /// The text for a number of something.
     pub(crate) fn count(self, key: &str, number: u64) -> String {
         let form = if number == 1 { "one" } else { "other" };
-        filled(
-            self.text(&format!("{key}.{form}")),
-            &[&crate::format::number(self, number)],
-        )
+        filled(self.text(&format!("{key}.{form}")), &[&self.form().number(number)])
     }
 }
 

@@ -6,8 +6,8 @@ use chrono::Utc;
 use lockstep_shop::RequestContext;
 
 use crate::error::PageError;
+use crate::header::Me;
 use crate::i18n::Language;
-use crate::pages::me::Me;
 use crate::visit::{Preferences, Theme};
 use crate::{Progress, Settings, WebState, assets, format};
 

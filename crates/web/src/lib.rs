@@ -7,14 +7,15 @@
 //! request. Texts are in `messages/`, templates in `templates/`, stylesheet and modules in `assets/`; all are compiled
 //! into the binary.
 
-mod answers;
 mod assets;
 mod cards;
 mod covers;
 mod edge;
 mod error;
+mod error_page;
 mod format;
 mod forms;
+mod header;
 mod i18n;
 mod layout;
 mod page;
@@ -33,7 +34,6 @@ use axum::middleware;
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
-use lockstep_cache::Cache;
 use lockstep_shop::Shop;
 use tokio::sync::watch;
 use tower_http::compression::CompressionLayer;
@@ -104,9 +104,7 @@ pub struct Settings {
 /// The dependencies of the pages.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// The cache that all answers are read through.
-    pub cache: Cache,
-    /// The shop's use cases.
+    /// The shop's use cases, and the answers about its catalogue.
     pub shop: Shop,
     /// The state of the supplier, kept up to date by the process that runs the shop.
     pub supply: watch::Receiver<Supply>,
@@ -116,11 +114,10 @@ pub struct Parts {
 
 /// State shared by all handlers.
 pub(crate) struct WebState {
-    pub(crate) cache: Cache,
     pub(crate) shop: Shop,
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) shelf: PageCache,
+    pub(crate) page_cache: PageCache,
     pub(crate) pictures: Arc<Proxy>,
 }
 
@@ -132,11 +129,10 @@ pub fn router(parts: Parts) -> Router {
         .truncate(settings.public_url.trim_end_matches('/').len());
     let state = Arc::new(WebState {
         pictures: Arc::new(Proxy::new(&settings.pictures)),
-        cache: parts.cache,
         shop: parts.shop,
         supply: parts.supply,
         settings: Arc::new(settings),
-        shelf: PageCache::default(),
+        page_cache: PageCache::default(),
     });
     let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));
     Router::new()
@@ -160,8 +156,8 @@ pub fn router(parts: Parts) -> Router {
         .route("/avatars/{file}", get(pages::account::picture::image))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
-        .method_not_allowed_fallback(error::wrong_method)
-        .fallback(error::nothing_here)
+        .method_not_allowed_fallback(error_page::wrong_method)
+        .fallback(error_page::nothing_here)
         // A form is accepted only from a page of this site: browsers state its origin (Sec-Fetch-Site, Origin).
         .layer(CsrfLayer::new().with_rejection_response(|_why: ProtectionError| PageError::Forbidden.into_response()))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(edge::holds_no_secret)))

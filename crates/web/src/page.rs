@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use bytes::Bytes;
+use lockstep_request::has_version;
 
 use crate::assets::compressed;
 use crate::error::PageError;
@@ -78,10 +79,8 @@ impl Finished {
 
     /// Builds the response: 304 if the browser has this version, gzip if the browser accepts it.
     pub(crate) fn serve(&self, visit: &Preferences) -> Response {
-        let unchanged = visit.if_none_match.as_ref().is_some_and(|held| {
-            held.to_str()
-                .is_ok_and(|held| held.split(',').any(|one| one.trim() == self.etag || one.trim() == "*"))
-        });
+        let held = visit.if_none_match.as_ref();
+        let unchanged = held.is_some_and(|held| has_version(held, self.etag.as_bytes()));
         let mut response = if unchanged {
             StatusCode::NOT_MODIFIED.into_response()
         } else {

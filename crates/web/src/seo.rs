@@ -6,10 +6,8 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use lockstep_cache::Payload;
-use lockstep_domain::CacheKey;
 use lockstep_domain::catalogue::Game;
-use lockstep_store::games;
+use lockstep_shop::catalogue::Address;
 use serde_json::json;
 
 use crate::WebState;
@@ -156,22 +154,19 @@ pub(crate) async fn manifest(State(state): State<Arc<WebState>>) -> Response {
 /// `GET /sitemap.xml`: the list of parts.
 pub(crate) async fn sitemap(State(state): State<Arc<WebState>>) -> Result<Response, PageError> {
     let origin = state.settings.public_url.clone();
-    let entry = state
-        .cache
-        .read(CacheKey::CatalogPage("sitemap".into()), |store| async move {
-            let listed = store.read(|tx| Box::pin(games::listed(tx))).await?;
-            let parts = listed.value.div_ceil(u64::from(PART)).max(1);
-            let mut xml = String::from(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<sitemapindex xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n",
-            );
-            for part in 1..=parts {
-                let _infallible = writeln!(xml, "<sitemap><loc>{origin}/sitemap/{part}.xml</loc></sitemap>");
-            }
-            xml.push_str("</sitemapindex>\n");
-            Ok(listed.map(|_| Payload::bytes(xml.into())))
-        })
-        .await?;
-    Ok(served(entry.body.clone(), "application/xml", "public, max-age=3600"))
+    let write = move |listed: u64| {
+        let parts = listed.div_ceil(u64::from(PART)).max(1);
+        let mut xml = String::from(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<sitemapindex xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n",
+        );
+        for part in 1..=parts {
+            let _infallible = writeln!(xml, "<sitemap><loc>{origin}/sitemap/{part}.xml</loc></sitemap>");
+        }
+        xml.push_str("</sitemapindex>\n");
+        xml
+    };
+    let xml = state.shop.catalogue().sitemap(write).await?;
+    Ok(served(xml, "application/xml", "public, max-age=3600"))
 }
 
 /// `GET /sitemap/{part}.xml`: the addresses of games, each in every language. The first part begins with the other
@@ -187,28 +182,13 @@ pub(crate) async fn sitemap_part(
         .filter(|part| *part >= 1)
         .ok_or(PageError::NotFound)?;
     let origin = state.settings.public_url.clone();
-    let key = CacheKey::CatalogPage(format!("sitemap:{part}"));
-    let entry = state
-        .cache
-        .read(key, move |store| async move {
-            let addresses = store
-                .read(move |tx| Box::pin(games::addresses(tx, part - 1, PART)))
-                .await?;
-            Ok(addresses.map(|games| {
-                if games.is_empty() && part > 1 {
-                    return Payload::missing();
-                }
-                Payload::bytes(urls(&origin, part, &games).into())
-            }))
-        })
-        .await?;
-    if !entry.found {
-        return Err(PageError::NotFound);
-    }
-    Ok(served(entry.body.clone(), "application/xml", "public, max-age=3600"))
+    let write = move |games: &[Address]| urls(&origin, part, games);
+    let xml = state.shop.catalogue().sitemap_part(part, PART, write).await?;
+    let xml = xml.ok_or(PageError::NotFound)?;
+    Ok(served(xml, "application/xml", "public, max-age=3600"))
 }
 
-fn urls(origin: &str, part: u32, games: &[games::Address]) -> String {
+fn urls(origin: &str, part: u32, games: &[Address]) -> String {
     let mut xml = String::with_capacity(games.len() * 400 + 400);
     xml.push_str(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\" \

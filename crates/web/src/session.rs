@@ -5,10 +5,9 @@
 //! make a browser send them with a form (`SameSite`, and the CSRF check around all pages). The guest's cookie is that
 //! of the API, so both show the same cart.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
@@ -137,7 +136,7 @@ async fn open(state: &WebState, parts: &Parts) -> Result<(PageUser, Cookies), Sh
     }
     let reader = PageUser {
         context,
-        device: device(parts, &state.settings),
+        device: client_info(parts, &state.settings),
     };
     Ok((reader, set))
 }
@@ -289,14 +288,9 @@ fn no_token_cookies(settings: &Settings) -> Cookies {
         .into()
 }
 
-fn device(parts: &Parts, settings: &Settings) -> ClientInfo {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    lockstep_auth::device(
-        &parts.headers,
-        peer.map(|ConnectInfo(peer)| peer.ip()),
-        settings.trusted_proxies,
-    )
-    .reading(Some(Preferences::of(&parts.uri, &parts.headers).language.speech()))
+fn client_info(parts: &Parts, settings: &Settings) -> ClientInfo {
+    let language = Preferences::of(&parts.uri, &parts.headers).language.speech();
+    lockstep_request::client_info(parts, settings.trusted_proxies, Some(language))
 }
 
 #[cfg(test)]

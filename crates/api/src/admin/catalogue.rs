@@ -12,11 +12,10 @@ use lockstep_domain::admin::{GameDetail, GameList, SyncProgress, SyncStatus, Tax
 use lockstep_domain::catalogue::Answer;
 use utoipa::OpenApi;
 
-use super::{RequireStaff, found, page};
+use super::{Paged, RequireStaff, found};
 use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
-use crate::params::Ask;
 
 #[derive(OpenApi)]
 #[openapi(paths(games, game, categories, genres, platforms, tags, sync_status, sync_progress))]
@@ -37,12 +36,11 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 
 /// Returns the listed games, newest first.
 #[utoipa::path(get, path = "/api/admin/games", tag = "admin", operation_id = "adminGames", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)")),
+    Paged<20>),
     responses((status = 200, description = "A page of games", body = Answer<GameList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn games(staff: RequireStaff, ask: Ask) -> Answered {
-    let games = staff.office.games(&staff.admin, page(&ask, 20)?).await?;
+pub(crate) async fn games(staff: RequireStaff, Paged(page): Paged<20>) -> Answered {
+    let games = staff.office.games(&staff.admin, page).await?;
     answer::data(StatusCode::OK, &games)
 }
 

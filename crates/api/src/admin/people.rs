@@ -13,7 +13,7 @@ use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::UserId;
 use utoipa::OpenApi;
 
-use super::{RequireStaff, days, found, page};
+use super::{Paged, RequireStaff, days, found};
 use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
@@ -38,20 +38,19 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 
 /// Returns the users, newest first, without deleted ones.
 #[utoipa::path(get, path = "/api/admin/users", tag = "admin", operation_id = "adminUsers", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 50)"),
+    Paged<50>,
     ("query" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address, nickname or name"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
     ("name" = Option<String>, Query, max_length = 100, description = "Part of the nickname or a name")),
     responses((status = 200, description = "A page of users", body = Answer<UserList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn users(staff: RequireStaff, ask: Ask) -> Answered {
+pub(crate) async fn users(staff: RequireStaff, Paged(page): Paged<50>, ask: Ask) -> Answered {
     let filter = UserFilter {
         query: ask.text("query")?,
         email: ask.text("email")?,
         name: ask.text("name")?,
     };
-    let users = staff.office.users(&staff.admin, &filter, page(&ask, 50)?).await?;
+    let users = staff.office.users(&staff.admin, &filter, page).await?;
     answer::data(StatusCode::OK, &users)
 }
 
@@ -116,15 +115,13 @@ fn whose(ask: &Ask) -> Result<Option<CartFilter>, ApiError> {
 
 /// Returns the non-empty carts of users, most recently changed first.
 #[utoipa::path(get, path = "/api/admin/carts", tag = "admin", operation_id = "adminCarts", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)"),
+    Paged<20>,
     ("userId" = Option<Uuid>, Query, description = "Only the cart of this user"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
     ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty carts are not stored")),
     responses((status = 200, description = "A page of carts", body = Answer<CartList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn carts(staff: RequireStaff, ask: Ask) -> Answered {
-    let page = page(&ask, 20)?;
+pub(crate) async fn carts(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
     let carts = match whose(&ask)? {
         Some(filter) => staff.office.carts(&staff.admin, &filter, page).await?,
         None => CartList {
@@ -148,15 +145,13 @@ pub(crate) async fn cart(Path(id): Path<String>, staff: RequireStaff) -> Answere
 
 /// Returns the non-empty wishlists of users, most recently changed first.
 #[utoipa::path(get, path = "/api/admin/wishlists", tag = "admin", operation_id = "adminWishlists", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)"),
+    Paged<20>,
     ("userId" = Option<Uuid>, Query, description = "Only the wishlist of this user"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
     ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty wishlists are not stored")),
     responses((status = 200, description = "A page of wishlists", body = Answer<WishlistList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn wishlists(staff: RequireStaff, ask: Ask) -> Answered {
-    let page = page(&ask, 20)?;
+pub(crate) async fn wishlists(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
     let wishlists = match whose(&ask)? {
         Some(filter) => staff.office.wishlists(&staff.admin, &filter, page).await?,
         None => WishlistList {

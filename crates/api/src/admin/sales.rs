@@ -7,14 +7,14 @@ use axum::routing::{MethodRouter, get};
 use chrono::Utc;
 use http::StatusCode;
 use lockstep_admin::{Method, TransactionFilter};
-use lockstep_domain::admin::{Dashboard, OrderDetail, OrderList, TransactionList};
+use lockstep_domain::admin::{Dashboard, OrderDetail, OrderList, Page, TransactionList};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::OrderId;
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::PaymentStatus;
 use utoipa::OpenApi;
 
-use super::{RequireStaff, days, found, page};
+use super::{Paged, RequireStaff, days, found};
 use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
@@ -48,13 +48,12 @@ pub(crate) async fn dashboard(staff: RequireStaff) -> Answered {
 ///
 /// An unknown status returns an empty list.
 #[utoipa::path(get, path = "/api/admin/orders", tag = "admin", operation_id = "adminOrders", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)"),
+    Paged<20>,
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED")),
     responses((status = 200, description = "A page of orders", body = Answer<OrderList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn orders(staff: RequireStaff, ask: Ask) -> Answered {
-    let (page, status) = (page(&ask, 20)?, ask.text("status")?);
+pub(crate) async fn orders(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
+    let status = ask.text("status")?;
     let known = |name: &String| OrderStatus::ALL.into_iter().find(|status| status.as_str() == name);
     let orders = match status.as_ref().map(known) {
         Some(None) => OrderList {
@@ -82,8 +81,7 @@ pub(crate) async fn order(Path(id): Path<String>, staff: RequireStaff) -> Answer
 
 /// Returns the transactions of all users, newest first.
 #[utoipa::path(get, path = "/api/admin/transactions", tag = "admin", operation_id = "adminTransactions", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 100)"),
+    Paged<100>,
     ("method" = Option<String>, Query, max_length = 100, description = "Payment method, exact match"),
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
@@ -91,17 +89,16 @@ pub(crate) async fn order(Path(id): Path<String>, staff: RequireStaff) -> Answer
     ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the external reference")),
     responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn transactions(staff: RequireStaff, ask: Ask) -> Answered {
+pub(crate) async fn transactions(staff: RequireStaff, Paged(page): Paged<100>, ask: Ask) -> Answered {
     let method = ask.text("method")?.map(Method::Is);
-    listed(&staff, &ask, method, 100).await
+    listed(&staff, &ask, method, page).await
 }
 
 /// Returns the transactions as payments, newest first.
 ///
 /// The same list as `/api/admin/transactions`, but `method` matches a part of the payment method.
 #[utoipa::path(get, path = "/api/admin/payments/transactions", tag = "admin", operation_id = "adminPaymentTransactions", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)"),
+    Paged<20>,
     ("method" = Option<String>, Query, max_length = 100, description = "Part of the payment method"),
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
@@ -109,13 +106,12 @@ pub(crate) async fn transactions(staff: RequireStaff, ask: Ask) -> Answered {
     ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the reference outside")),
     responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn payments(staff: RequireStaff, ask: Ask) -> Answered {
+pub(crate) async fn payments(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
     let method = ask.text("method")?.map(Method::Contains);
-    listed(&staff, &ask, method, 20).await
+    listed(&staff, &ask, method, page).await
 }
 
-async fn listed(staff: &RequireStaff, ask: &Ask, method: Option<Method>, usual: u32) -> Answered {
-    let page = page(ask, usual)?;
+async fn listed(staff: &RequireStaff, ask: &Ask, method: Option<Method>, page: Page) -> Answered {
     let span = days(ask)?;
     let status = ask.text("status")?;
     let known = |name: &String| PaymentStatus::ALL.into_iter().find(|status| status.as_str() == name);

@@ -245,6 +245,48 @@ async fn a_profile_picture_can_be_set_and_removed() {
     assert_eq!(me["avatar"], Value::Null);
 }
 
+/// A client sends back the profile that it got: with a picture that was uploaded, in a shop without https, and with one
+/// that the existing shop had taken.
+#[tokio::test]
+async fn the_profile_as_it_was_served_is_accepted() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    let id = "0198c0de-0000-4000-8000-000000000007";
+    let path = format!("/avatars/{id}.webp");
+    for (stored, served) in [
+        (path.as_str(), format!("http://127.0.0.1:8080{path}")),
+        (
+            "http://pictures.example/ada.png",
+            "http://pictures.example/ada.png".to_owned(),
+        ),
+    ] {
+        shop.db
+            .execute(&format!(
+                "update users set avatar = '{stored}';
+                 insert into avatars (user_id, id, image) select id, '{id}', convert_to('RIFF    WEBP', 'utf8') from users
+                 where avatar like '/%'"
+            ))
+            .await;
+        let me = ada.get("/api/user/profile").await.data();
+        assert_eq!(me["avatar"], served);
+        let login = json!({"email": "ada@example.com", "password": PASSWORD});
+        let login = Client::new(&shop).post("/api/auth/login", login).await.data();
+        assert_eq!(login["user"]["avatar"], served);
+        let sent = ada.put("/api/user/profile", me.clone()).await;
+        assert_eq!(sent.data(), me);
+        let other_url = json!({"avatar": format!("https://shop.example{path}")});
+        if stored == path {
+            assert_eq!(ada.put("/api/user/profile", other_url).await.data()["avatar"], served);
+        }
+        let kept: String = sqlx::query_scalar("select avatar from users")
+            .fetch_one(&shop.db.sql)
+            .await
+            .unwrap();
+        assert_eq!(kept, stored);
+    }
+}
+
 #[tokio::test]
 async fn a_password_change_requires_the_old_one_and_ends_other_sessions() {
     let shop = Shop::open().await;
@@ -387,6 +429,11 @@ async fn two_factor_authentication_is_set_up_required_and_removed() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
+    // Nothing was offered yet: the account is not as the client knows it, and sending it again changes nothing.
+    let early = ada
+        .post("/api/user/second-factor/confirm", json!({"code": "123456"}))
+        .await;
+    assert_eq!(early.failure(), (409, "account_changed".to_owned()));
     let offered = ada
         .post("/api/user/second-factor", json!({"password": "Wrong-Horse-1"}))
         .await;

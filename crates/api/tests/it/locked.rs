@@ -53,7 +53,7 @@ fn asks_for_retry(answer: &Answered) {
     assert_eq!(answer.header("retry-after"), Some("2"));
     assert_eq!(
         answer.json()["error"]["message"],
-        "This is being updated at the moment. Try again in a moment."
+        "This is being changed at the moment. Try again in a few seconds."
     );
 }
 

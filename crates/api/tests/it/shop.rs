@@ -124,9 +124,8 @@ impl Shop {
         });
         let closing = CancellationToken::new();
         let router = lockstep_api::router(ApiState {
-            cache: cases.cache().clone(),
             shop: cases.clone(),
-            store,
+            office: lockstep_admin::BackOffice::new(store),
             settings: Arc::new(settings),
             metrics: Arc::new(|| "lockstep_up 1\n".to_owned()),
             supplier: seen,

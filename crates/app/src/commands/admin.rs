@@ -11,10 +11,10 @@ use lockstep_store::accounts::{AccountError, AdminMade};
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
+use crate::accounts;
 use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
-use crate::serve;
 
 /// Length of a generated password: 24 of 58 characters are 140 bits.
 const LENGTH: usize = 24;
@@ -53,8 +53,7 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
                     format!("{email} had an account and is an admin now; the password is still the same.")
                 }
                 AdminMade::Reclaimed => format!(
-                    "{email} is an admin now. Somebody had registered this address without proving that it is theirs: \
-                     the account has another password now, and nobody is signed in to it."
+                    "{email} is an admin now. This address was registered without being verified: the account has a new password, and all its sessions are ended."
                 ),
             };
             if let Some(password) = shown {
@@ -74,7 +73,7 @@ pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: 
     let email = Email::parse(email).map_err(|error| anyhow!("{email:?} is {error}"))?;
     let database = Database::open(config, Use::Join).await?;
     let reset = async {
-        let auth = serve::open_auth(config, &database.store).await?;
+        let auth = accounts::open(config, &database.store).await?;
         auth.reset_second_factor(&email, &machine())
             .await
             .map_err(|error| match error {
@@ -90,7 +89,7 @@ pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: 
         &serde_json::json!({ "email": email.as_str(), "reset": reset }),
         || {
             if reset {
-                format!("{email} logs in with the password alone now and was told so by e-mail. All their devices are logged out.")
+                format!("{email} logs in with the password alone now and has got an e-mail about it. All their sessions are ended.")
             } else {
                 format!("{email} has no second factor; nothing was changed.")
             }
@@ -100,7 +99,7 @@ pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: 
 
 async fn make(config: &Config, database: &Database, email: &Email, password: &str) -> Result<AdminMade> {
     database.be_up_to_date().await?;
-    let auth = serve::open_auth(config, &database.store).await?;
+    let auth = accounts::open(config, &database.store).await?;
     auth.create_admin(email, password).await.map_err(|error| match error {
         AuthError::Invalid(faults) => anyhow!(
             "{}",

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use anyhow::{Context as _, Result, anyhow};
 use lockstep_domain::Secret;
 use lockstep_domain::ids::UserId;
-use lockstep_fulfilment::{aside, emails};
+use lockstep_fulfilment::{aside, email_settings};
 use lockstep_store::fulfilment::keys::Recorded;
 use lockstep_store::fulfilment::unreadable;
 use serde_json::json;
@@ -44,7 +44,7 @@ async fn act(config: &Config, database: &Database, output: Output, what: AsideCo
             let admin = admin(database, &by).await?;
             let key = Secret::new(key.map_or_else(from_stdin, Ok)?);
             let secrets = Secrets::open(config, store).await?.keys;
-            let emails = emails(&secrets, config.fulfilment.keys_in_emails);
+            let emails = email_settings(&secrets, config.fulfilment.keys_in_emails);
             let (became, words) = match aside::accept(store, &secrets, &emails, id, &key, admin).await? {
                 Recorded::Delivered(_) => ("delivered", "The key is stored, and its copy has it."),
                 Recorded::Stock => (
@@ -126,7 +126,7 @@ async fn list(database: &Database, output: Output) -> Result<()> {
 
 async fn admin(database: &Database, by: &By) -> Result<UserId> {
     let found = unreadable::admin(&database.store, by.email.trim()).await?;
-    found.ok_or_else(|| anyhow!("{} is no admin; this goes on record in an admin's name", by.email))
+    found.ok_or_else(|| anyhow!("{} is no admin; this is recorded in an admin's name", by.email))
 }
 
 fn from_stdin() -> Result<String> {

@@ -65,11 +65,11 @@ pub(crate) async fn backup(config: &Config, folder: &Path, force: bool, output: 
     }
     if done.secrets {
         tracing::warn!(
-            "this backup holds the store's secrets: whoever has it can open every key in it; keep it like a key"
+            "this backup contains the store's secrets: anyone who has it can open every key in it; protect it like a key"
         );
     } else {
         tracing::warn!(
-            "no secrets are in this backup, for they are configured elsewhere: keep them too, or sealed keys are lost"
+            "this backup contains no secrets, because they are configured elsewhere: back them up too, or sealed keys are lost"
         );
     }
     output.result(&done, || {
@@ -175,8 +175,7 @@ async fn read(database: &Database, dump: &Path, force: bool) -> Result<()> {
 fn refuse_foreign(config: &Config) -> Result<()> {
     if config.database_url.is_some() {
         bail!(
-            "DATABASE_URL names a database of your own: back it up with pg_dump or your provider's means, and keep the \
-             secrets of LOCKSTEP_KEY_SECRET beside it"
+            "DATABASE_URL names a database of your own: back it up with pg_dump or your provider's tools, and store the secrets of LOCKSTEP_KEY_SECRET with it"
         );
     }
     Ok(())

@@ -85,6 +85,12 @@ impl Finding {
     }
 }
 
+/// The remedy when the database did not answer a check.
+const NO_ANSWER: &str = "look into PostgreSQL's log and correct what it names, then run `lockstep doctor` again";
+/// The remedy when there is no database to check.
+const NO_DATABASE: &str =
+    "start PostgreSQL or correct DATABASE_URL; without one, name the folder of the private database with --data-dir";
+
 /// Runs the checks and prints the findings; exits with 1 if something is wrong. Sends a test e-mail to `send_mail`.
 pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>) -> Result<ExitCode> {
     let mut findings = vec![Finding::well(
@@ -92,7 +98,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
         if config.production {
             "production"
         } else {
-            "development: what is not set has a default"
+            "development: settings that are not set have a default"
         },
     )];
     if config.production {
@@ -128,7 +134,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
             }
             database.close().await;
         }
-        Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), "see the message")),
+        Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), NO_DATABASE)),
     }
     let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
     output.list(&findings, || in_words(&findings, wrong))?;
@@ -166,7 +172,7 @@ fn look_at_operator(config: &Config) -> Finding {
         [] => Finding::well("operator", "the pages say who runs the shop"),
         missing => Finding::note(
             "operator",
-            "the pages do not say everything that a shop in Europe has to say",
+            "the pages lack information that a shop in Europe has to give",
             format!("set {}", missing.join(", ")),
         ),
     }
@@ -205,7 +211,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
         Ok(broken) if broken.is_empty() => findings.push(Finding::well("invariants", "all hold")),
         Ok(broken) => {
             for invariant in broken {
-                let remedy = "write down what happened before this; the database should have refused it";
+                let remedy = "report it with what happened before; the database should have refused it";
                 findings.push(Finding::wrong(
                     "invariants",
                     format!("{}: {} row(s)", invariant.name, invariant.rows),
@@ -213,7 +219,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
                 ));
             }
         }
-        Err(error) => findings.push(Finding::wrong("invariants", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("invariants", error.to_string(), NO_ANSWER)),
     }
     match freshness(&database.store).await {
         Ok(known) => findings.push(match known.latest() {
@@ -238,7 +244,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
                 format!("price and stock complete as of {}", at.format("%H:%M:%S UTC")),
             ),
         }),
-        Err(error) => findings.push(Finding::wrong("catalogue", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("catalogue", error.to_string(), NO_ANSWER)),
     }
     if let Ok(runs) = database.store.read(|tx| Box::pin(recent_runs(tx, 1))).await
         && let Some(run) = runs.value.first()
@@ -251,12 +257,12 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
         );
         findings.push(match &run.stopped_by {
             Some(reason) if reason == lockstep_sync::ON_PURPOSE => {
-                Finding::well("latest run", format!("{seen}: {reason}; it goes on where it stopped"))
+                Finding::well("latest run", format!("{seen}: {reason}; it continues where it stopped"))
             }
             Some(reason) => Finding::wrong(
                 "latest run",
                 format!("{seen}: {reason}"),
-                "mend the reason; it is taken up again by itself",
+                "remove the reason that it names; the next run takes it up by itself",
             ),
             None => Finding::well("latest run", seen),
         });
@@ -281,7 +287,7 @@ async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
                 ));
             }
         }
-        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), NO_ANSWER)),
     }
     if let Ok(load) = lockstep_store::fulfilment::waiting(&database.store).await {
         let seen = format!(
@@ -300,7 +306,7 @@ async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
     }
     if let Ok(open) = incidents::open(&database.store).await {
         for (kind, count) in open {
-            let remedy = "each was made good by a rule; look at it in the console, or in the table `incidents`";
+            let remedy = "each was compensated by a rule; review it in the console, or in the table `incidents`";
             findings.push(Finding::note(
                 "incidents",
                 format!("{count} of the kind {kind}"),

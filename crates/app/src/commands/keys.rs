@@ -10,7 +10,6 @@ use lockstep_store::fulfilment::{keys, unreadable};
 use lockstep_store::{Store, Tx, mail};
 use serde::Serialize;
 
-use crate::commands::reconcile::spool_folder;
 use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::instances;
@@ -177,7 +176,7 @@ pub(crate) async fn count(config: &Config, secrets: &Keys, store: &Store) -> Res
         }
         counts.push(count);
     }
-    let spooled = Spool::sealed(&spool_folder(config), secrets).context("the spool")?;
+    let spooled = Spool::sealed(&config.spool_folder(), secrets).context("the spool")?;
     counts.push(Count {
         name: "file(s) in the spool",
         all: spooled.all,
@@ -252,7 +251,7 @@ async fn rotate_all(config: &Config, secrets: &Keys, store: &Store) -> Result<Ro
             }
         }
     }
-    let spooled = Spool::reseal(&spool_folder(config), secrets).context("the spool")?;
+    let spooled = Spool::reseal(&config.spool_folder(), secrets).context("the spool")?;
     done.sealed_anew += spooled.anew;
     done.waiting_in_spool = spooled.waiting;
     Ok(done)

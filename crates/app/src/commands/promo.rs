@@ -2,10 +2,13 @@
 
 use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
+use lockstep_domain::Money;
 use lockstep_fulfilment::machine;
 use lockstep_store::Store;
 use lockstep_store::promo_codes::{self, NewPromoCode, PromoCode, PromoCodeError};
 use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::Number;
 
 use crate::cli::PromoCommand;
 use crate::config::Config;
@@ -43,7 +46,7 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
                 .await
                 .map_err(|error| anyhow!(error))?;
             let warning = below_cost(config, percent);
-            let value = serde_json::json!({ "code": code, "discount": percent, "warning": warning });
+            let value = serde_json::json!({ "code": code, "discount": number(percent), "warning": warning });
             output.result(&value, || {
                 let made = format!("{code} takes {percent} % off an order.");
                 warning
@@ -53,7 +56,8 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
         }
         PromoCommand::List => {
             let codes = promo_codes::list(store).await?;
-            output.list(&codes, || in_words(&codes))
+            let rows: Vec<Row<'_>> = codes.iter().map(Row::of).collect();
+            output.list(&rows, || in_words(&codes))
         }
         PromoCommand::End { code } => {
             let code = code.trim().to_uppercase();
@@ -65,6 +69,44 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
             })
         }
     }
+}
+
+/// A code as JSON: numbers and money are numbers, as in the HTTP contract.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'c> {
+    code: &'c str,
+    /// Percent.
+    discount: Option<Number>,
+    max_uses: Option<i32>,
+    used_count: i32,
+    valid_from: DateTime<Utc>,
+    valid_until: Option<DateTime<Utc>>,
+    usable: bool,
+    state: &'c str,
+    /// EUR.
+    given: Money,
+}
+
+impl<'c> Row<'c> {
+    fn of(code: &'c PromoCode) -> Self {
+        Self {
+            code: &code.code,
+            discount: number(code.discount),
+            max_uses: code.max_uses,
+            used_count: code.used_count,
+            valid_from: code.valid_from,
+            valid_until: code.valid_until,
+            usable: code.usable,
+            state: &code.state,
+            given: code.given,
+        }
+    }
+}
+
+/// A percentage as a JSON number; `None` would be none.
+fn number(percent: Decimal) -> Option<Number> {
+    percent.normalize().to_string().parse().ok()
 }
 
 /// Creates the demo's promo code if it never existed: a code that was ended stays ended.

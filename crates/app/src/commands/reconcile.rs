@@ -1,13 +1,12 @@
 //! `lockstep reconcile`: compares orders, money, keys, the spool and G2A, prints each difference with its remedy, and
 //! with `--fix` repairs what is safe to repair.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
-use lockstep_fulfilment::{Difference, Remedy, emails, machine, reconcile};
+use lockstep_fulfilment::{Difference, Remedy, email_settings, machine, reconcile};
 use lockstep_store::Store;
 use lockstep_store::top_ups::{self, SettleError};
 
@@ -17,11 +16,6 @@ use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
-
-/// The folder that holds answers with keys until they are recorded.
-pub(crate) fn spool_folder(config: &Config) -> PathBuf {
-    config.data_dir.join("spool")
-}
 
 /// Maximum number of top-ups that are listed for staff; there are few.
 const MOST_TOP_UPS: u32 = 100;
@@ -61,7 +55,7 @@ pub(crate) async fn credit(config: &Config, output: Output, id: TopUpId, amount:
     let done = top_ups::credit_by_staff(&database.store, id, amount, &machine()).await;
     database.close().await;
     let done = match done {
-        Err(SettleError::AmountUnknown(why)) => bail!("{why}; say how much with `--amount EUR`"),
+        Err(SettleError::AmountUnknown(why)) => bail!("{why}; give the amount with `--amount EUR`"),
         done => done?,
     };
     let credited = done.credited.unwrap_or(done.amount);
@@ -83,8 +77,8 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
     let database = Database::open(config, Use::Join).await?;
     let secrets = Secrets::open(config, &database.store).await?;
     let supplier = Supplier::connect(config, &database.store).await?;
-    let emails = emails(&secrets.keys, config.fulfilment.keys_in_emails);
-    let found = reconcile(&database.store, &supplier.client, &spool_folder(config), &emails, fix).await;
+    let emails = email_settings(&secrets.keys, config.fulfilment.keys_in_emails);
+    let found = reconcile(&database.store, &supplier.client, &config.spool_folder(), &emails, fix).await;
     let payments = to_review(&database.store).await;
     supplier.close().await;
     database.close().await;
@@ -119,16 +113,16 @@ fn in_words(found: &[Difference], left: usize, fix: bool) -> String {
         lines.push(format!(
             "      → {}",
             match one.remedy {
-                Remedy::LookAgain if one.fixed => "the worker looks at it next",
+                Remedy::LookAgain if one.fixed => "the worker processes it next",
                 Remedy::LookAgain if fix => {
-                    "it is due, or a worker has it in hand: let `lockstep serve` or `lockstep worker` run, then look again"
+                    "it is due, or a worker has claimed it: let `lockstep serve` or `lockstep worker` run, then check again"
                 }
-                Remedy::LookAgain => "`lockstep reconcile --fix` has the worker look at it at once",
+                Remedy::LookAgain => "`lockstep reconcile --fix` makes the worker process it at once",
                 Remedy::Settle if one.fixed => "it is settled",
                 Remedy::Settle => "`lockstep reconcile --fix` settles it",
                 Remedy::RunWorker => "start `lockstep serve` or `lockstep worker` with this data folder",
-                Remedy::Person => "a person has to look at it: the account at G2A or at the payment provider, and the order's history in the console",
-                Remedy::None => "it was dealt with; close it in the console when it is understood",
+                Remedy::Person => "staff have to review it: the account at G2A or at the payment provider, and the order's history in the console",
+                Remedy::None => "it was compensated; close it in the console when its cause is known",
             }
         ));
     }

@@ -45,13 +45,13 @@ pub(crate) async fn run(request: Request) -> Result<()> {
     .context("the G2A sandbox")?;
     let credentials = sandbox.credentials();
     tracing::info!(
-        "connect a store with G2A_API_URL={} G2A_API_HASH={} G2A_API_EMAIL={} G2A_API_SECRET={} (a toy's credentials, no secret)",
+        "connect a store with G2A_API_URL={} G2A_API_HASH={} G2A_API_EMAIL={} G2A_API_SECRET={} (sandbox credentials, not secret)",
         sandbox.base_url(),
         credentials.hash,
         credentials.email,
         credentials.secret,
     );
-    crate::shutdown::told_to_stop().await?;
+    crate::shutdown::stop_signal().await?;
     sandbox.shutdown().await;
     Ok(())
 }

@@ -77,7 +77,7 @@ async fn go(config: &Config, database: &Database, supplier: &Supplier, what: Wha
     let watcher = tokio::spawn(show_progress(context.progress(), output.is_json()));
     let interrupted = stop.clone();
     let signals = tokio::spawn(async move {
-        if crate::shutdown::told_to_stop().await.is_ok() {
+        if crate::shutdown::stop_signal().await.is_ok() {
             interrupted.cancel();
         }
     });
@@ -99,7 +99,7 @@ fn ended_well(report: &Report) -> Result<()> {
         RunStatus::Completed => Ok(()),
         RunStatus::Failed => bail!("the synchronisation failed: {reason}"),
         RunStatus::Interrupted | RunStatus::Running => Err(anyhow!(TryLater(format!(
-            "the synchronisation was interrupted ({reason}); run it again and it goes on"
+            "the synchronisation was interrupted ({reason}); run it again to continue"
         )))),
     }
 }

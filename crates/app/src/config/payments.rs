@@ -42,9 +42,7 @@ pub(super) fn payments(settings: &Settings, production: bool, public_url: &str) 
     let webhook_secrets = secrets(&settings.stripe_webhook_secret);
     let provider = match &settings.stripe_secret_key {
         Some(_) if webhook_secrets.is_empty() => {
-            bail!(
-                "STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not; nothing that Stripe says could be believed"
-            )
+            bail!("STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not; no event of Stripe could be verified")
         }
         Some(key) => PaymentProvider::Stripe {
             api_url: settings

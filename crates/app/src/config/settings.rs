@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Hidden;
 
-/// Everything that can be set, as somebody set it. Field names are the keys of `lockstep.toml`.
+/// All settings, as given. Field names are the keys of `lockstep.toml`.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[command(next_help_heading = "Settings (also as environment variables and in lockstep.toml)")]
@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     /// PostgreSQL, `postgres://user:password@host/database`. Default: a private one in the data folder
     #[arg(long, env = "DATABASE_URL", global = true, value_name = "URL")]
     pub(crate) database_url: Option<Hidden>,
-    /// Connections to PostgreSQL that this process opens at the most, 12 to 1000. Default: 24
+    /// Maximum number of connections of this process to PostgreSQL, 12 to 1000. Default: 24
     #[arg(
         long = "db-connections",
         id = "lockstep_db_connections",
@@ -46,8 +46,8 @@ pub(crate) struct Settings {
     /// Address to listen on. Default: 127.0.0.1:8080
     #[arg(long, env = "LOCKSTEP_BIND", global = true, value_name = "ADDRESS:PORT")]
     pub(crate) bind: Option<String>,
-    /// Where the figures for Prometheus are (/metrics): an address and port of their own, or `pages` for the one that
-    /// pages have. Default: 127.0.0.1:9464 in production, else pages
+    /// Where Prometheus metrics are served (/metrics): an address and port, or `pages` for the address of the shop.
+    /// Default: 127.0.0.1:9464 in production, else pages
     #[arg(
         long,
         env = "LOCKSTEP_METRICS_BIND",
@@ -85,19 +85,19 @@ pub(crate) struct Settings {
     /// Mark-up on G2A's price in percent. Default: 2
     #[arg(long, env = "G2A_MARKUP_PERCENT", global = true, value_name = "PERCENT")]
     pub(crate) g2a_markup_percent: Option<String>,
-    /// Which of G2A's prices counts: minPrice, retail_min_price or max. Default: minPrice
+    /// The G2A price that the mark-up applies to: minPrice, retail_min_price or max. Default: minPrice
     #[arg(long, env = "G2A_PRICE_BASIS", global = true, value_name = "NAME")]
     pub(crate) g2a_price_basis: Option<String>,
-    /// What G2A's relays sign their webhooks with. Default: the API hash
+    /// Secret with which G2A's relays sign their webhooks. Default: the API hash
     #[arg(long, env = "G2A_WEBHOOK_SECRET", global = true, value_name = "TEXT")]
     pub(crate) g2a_webhook_secret: Option<Hidden>,
-    /// What access tokens are signed with, at least 32 characters. Default: made once, kept in the data folder
+    /// Secret that signs access tokens, at least 32 characters. Default: generated once, stored in the data folder
     #[arg(long, env = "JWT_SECRET", global = true, value_name = "TEXT")]
     pub(crate) jwt_secret: Option<Hidden>,
-    /// What refresh tokens are signed with; another one
+    /// Secret that signs refresh tokens; a different one
     #[arg(long, env = "JWT_REFRESH_SECRET", global = true, value_name = "TEXT")]
     pub(crate) jwt_refresh_secret: Option<Hidden>,
-    /// What seals game keys: 64 hexadecimal digits. A comma list rotates: the first writes, any reads
+    /// Secret that seals game keys: 64 hexadecimal digits. In a comma-separated list the first seals and all open
     #[arg(
         long = "key-secret",
         id = "lockstep_key_secret",
@@ -109,24 +109,25 @@ pub(crate) struct Settings {
     /// Stripe's secret key, `sk_…`. Default: the built-in test provider, with which no money moves; none in production
     #[arg(long, env = "STRIPE_SECRET_KEY", global = true, value_name = "TEXT")]
     pub(crate) stripe_secret_key: Option<Hidden>,
-    /// What Stripe signs its webhooks with, `whsec_…`. A comma list while it is being changed
+    /// Secret with which Stripe signs its webhooks, `whsec_…`. A comma-separated list while it is being changed
     #[arg(long, env = "STRIPE_WEBHOOK_SECRET", global = true, value_name = "TEXT")]
     pub(crate) stripe_webhook_secret: Option<Hidden>,
     /// Stripe's API. Default: `https://api.stripe.com`
     #[arg(long, env = "STRIPE_API_URL", global = true, value_name = "URL")]
     pub(crate) stripe_api_url: Option<String>,
-    /// What a relay signs payments with that it reports in the old store's form. Default: none may. A comma list rotates
+    /// Secret with which another program signs the payments that it reports. Default: no other program may. A
+    /// comma-separated list rotates
     #[arg(long, env = "PAYMENT_WEBHOOK_SECRET", global = true, value_name = "TEXT")]
     pub(crate) payment_webhook_secret: Option<Hidden>,
-    /// Where browsers come back to after paying; {id} stands for the top-up. Default: the balance page of the store
+    /// Page to which browsers return after a payment; {id} is the top-up. Default: the balance page of the store
     #[arg(long, env = "PAYMENT_RETURN_URL", global = true, value_name = "URL")]
     pub(crate) payment_return_url: Option<String>,
     /// Mail server, `smtps://user:password@host:465` or `smtp://user:password@host:587`, percent-encoded. STARTTLS is
     /// required with a password and used where it is offered without; `?tls=required`, `opportunistic` or `none` says
-    /// otherwise. Default: letters are written into the data folder
+    /// otherwise. Default: e-mails are files in the data folder
     #[arg(long, env = "SMTP_URL", global = true, value_name = "URL")]
     pub(crate) smtp_url: Option<Hidden>,
-    /// Who letters come from, `Lockstep <shop@example.com>`
+    /// Sender of e-mails, `Lockstep <shop@example.com>`
     #[arg(
         long = "mail-from",
         id = "lockstep_mail_from",
@@ -135,7 +136,7 @@ pub(crate) struct Settings {
         value_name = "ADDRESS"
     )]
     pub(crate) lockstep_mail_from: Option<String>,
-    /// E-mails that are sent at the same time, which is connections to the mail server, 1 to 50. Default: 8
+    /// Number of e-mails sent at the same time, each over its own connection, 1 to 50. Default: 8
     #[arg(
         long = "mail-connections",
         id = "lockstep_mail_connections",
@@ -144,7 +145,7 @@ pub(crate) struct Settings {
         value_name = "COUNT"
     )]
     pub(crate) lockstep_mail_connections: Option<String>,
-    /// The shop's name, as pages, letters and authenticators show it. Default: Lockstep
+    /// Name of the shop in pages, e-mails and authenticators. Default: Lockstep
     #[arg(
         long = "shop-name",
         id = "lockstep_shop_name",
@@ -153,7 +154,7 @@ pub(crate) struct Settings {
         value_name = "TEXT"
     )]
     pub(crate) lockstep_shop_name: Option<String>,
-    /// Where shoppers write to; the pages show it. Default: not shown
+    /// Address for shoppers, shown on the pages. Default: not shown
     #[arg(
         long = "contact-email",
         id = "lockstep_contact_email",
@@ -162,7 +163,7 @@ pub(crate) struct Settings {
         value_name = "EMAIL"
     )]
     pub(crate) lockstep_contact_email: Option<String>,
-    /// Your page that says who runs the shop; linked on every page. Default: not linked
+    /// Your page about who runs the shop, linked on every page. Default: not linked
     #[arg(
         long = "imprint-url",
         id = "lockstep_imprint_url",
@@ -171,7 +172,7 @@ pub(crate) struct Settings {
         value_name = "URL"
     )]
     pub(crate) lockstep_imprint_url: Option<String>,
-    /// Your terms and conditions; linked on every page and above the button that buys. Default: not linked
+    /// Your terms and conditions, linked on every page and above the button that buys. Default: not linked
     #[arg(
         long = "terms-url",
         id = "lockstep_terms_url",
@@ -180,7 +181,7 @@ pub(crate) struct Settings {
         value_name = "URL"
     )]
     pub(crate) lockstep_terms_url: Option<String>,
-    /// Your privacy policy; linked on every page and where accounts are created. Default: not linked
+    /// Your privacy policy, linked on every page and on the registration form. Default: not linked
     #[arg(
         long = "privacy-url",
         id = "lockstep_privacy_url",
@@ -198,7 +199,7 @@ pub(crate) struct Settings {
         value_name = "on|off"
     )]
     pub(crate) lockstep_rate_limits: Option<String>,
-    /// How many reverse proxies stand in front; so many entries of X-Forwarded-For are believed. Default: 0
+    /// Number of reverse proxies in front; that many entries of X-Forwarded-For are trusted. Default: 0
     #[arg(
         long = "trusted-proxies",
         id = "lockstep_trusted_proxies",
@@ -207,7 +208,7 @@ pub(crate) struct Settings {
         value_name = "COUNT"
     )]
     pub(crate) lockstep_trusted_proxies: Option<String>,
-    /// Most copies of one game in a cart. Default: 99
+    /// Maximum number of copies of one game in a cart. Default: 99
     #[arg(
         long = "cart-max-copies",
         id = "lockstep_cart_max_copies",
@@ -216,7 +217,7 @@ pub(crate) struct Settings {
         value_name = "COUNT"
     )]
     pub(crate) lockstep_cart_max_copies: Option<String>,
-    /// Most different games in a cart. Default: 100
+    /// Maximum number of different games in a cart. Default: 100
     #[arg(
         long = "cart-max-lines",
         id = "lockstep_cart_max_lines",
@@ -225,10 +226,10 @@ pub(crate) struct Settings {
         value_name = "COUNT"
     )]
     pub(crate) lockstep_cart_max_lines: Option<String>,
-    /// What a copy may cost at G2A above what the shop asked for it, in euro; beyond it is refunded. Default: 0
+    /// Euro that a unit may cost at G2A above the shop's price; above that it is refunded. Default: 0
     #[arg(long, env = "G2A_ALLOWED_LOSS", global = true, value_name = "EUR")]
     pub(crate) g2a_allowed_loss: Option<String>,
-    /// Copies bought at the same time by this process. Default: 8
+    /// Units that this process buys at the same time. Default: 8
     #[arg(
         long = "workers",
         id = "lockstep_workers",
@@ -237,7 +238,7 @@ pub(crate) struct Settings {
         value_name = "COUNT"
     )]
     pub(crate) lockstep_workers: Option<String>,
-    /// Days after its release that a preorder is waited for before it is refunded. Default: 7
+    /// Days after its release until an unavailable preorder is refunded. Default: 7
     #[arg(
         long = "preorder-days",
         id = "lockstep_preorder_days",
@@ -246,7 +247,7 @@ pub(crate) struct Settings {
         value_name = "DAYS"
     )]
     pub(crate) lockstep_preorder_days: Option<String>,
-    /// Minutes that staff have to decide about an answer without a readable key before its copy is bought again.
+    /// Minutes for staff to decide about an answer without a readable key; then its unit is bought again.
     /// Default: 60
     #[arg(
         long = "unreadable-minutes",
@@ -256,7 +257,7 @@ pub(crate) struct Settings {
         value_name = "MINUTES"
     )]
     pub(crate) lockstep_unreadable_minutes: Option<String>,
-    /// Seconds that everything together gets to end after SIGTERM or SIGINT. Default: 25
+    /// Seconds for everything to end after SIGTERM or SIGINT. Default: 25
     #[arg(
         long = "shutdown-seconds",
         id = "lockstep_shutdown_seconds",
@@ -265,7 +266,7 @@ pub(crate) struct Settings {
         value_name = "SECONDS"
     )]
     pub(crate) lockstep_shutdown_seconds: Option<String>,
-    /// Of these, seconds in which connections are still taken while `/readyz` says 503. Default: 0
+    /// Of these, seconds in which connections are accepted while `/readyz` is 503. Default: 0
     #[arg(
         long = "drain-seconds",
         id = "lockstep_drain_seconds",
@@ -284,7 +285,7 @@ pub(crate) struct Settings {
         value_name = "allow|refuse"
     )]
     pub(crate) lockstep_promo_below_cost: Option<String>,
-    /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
+    /// `on` or `off`: whether e-mails contain keys, not only a link. Default: off
     #[arg(
         long = "keys-in-emails",
         id = "lockstep_keys_in_emails",
@@ -293,7 +294,8 @@ pub(crate) struct Settings {
         value_name = "on|off"
     )]
     pub(crate) lockstep_keys_in_emails: Option<String>,
-    /// `test`: buying waits milliseconds where it waits minutes; `hasty`: leases are short as well. For tests of the program
+    /// `test`: buying waits milliseconds where it waits minutes; `hasty`: leases are short as well. For tests of the
+    /// program
     #[arg(
         long = "pace",
         id = "lockstep_pace",
@@ -303,7 +305,7 @@ pub(crate) struct Settings {
         value_name = "NAME"
     )]
     pub(crate) lockstep_pace: Option<String>,
-    /// Origins that browsers may call the API from, comma-separated
+    /// Origins whose pages may call the API, comma-separated
     #[arg(long, env = "CORS_ORIGINS", global = true, value_name = "LIST")]
     pub(crate) cors_origins: Option<String>,
     /// Collector that traces are sent to by OTLP over HTTP, `http://127.0.0.1:4318`. Default: no traces
@@ -324,7 +326,7 @@ pub(crate) struct Settings {
         value_name = "NAME"
     )]
     pub(crate) otel_service_name: Option<String>,
-    /// What to log, in tracing's filter language. Default: info
+    /// Log filter, in the syntax of `tracing`. Default: info
     #[arg(
         long = "log",
         id = "rust_log",

@@ -39,7 +39,7 @@ pub(super) fn rows(config: &Config, settings: &Settings, sources: &BTreeMap<Stri
             _ => in_force(config, &key)
                 .or_else(|| given.map(str::to_owned))
                 .or_else(|| default.clone().filter(|words| !words.contains(' ')))
-                .map(|text| without_password(&text)),
+                .map(|text| without_secrets(&text)),
         };
         Shown {
             name: variable(&argument),
@@ -159,17 +159,43 @@ fn in_force(config: &Config, key: &str) -> Option<String> {
     })
 }
 
-/// An address with its password masked.
-fn without_password(text: &str) -> String {
-    let masked = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let (user, host) = authority.rsplit_once('@')?;
-        let (user, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{user}:{MASK}@{host}{path}"))
+/// An address with the secrets in it masked: a password, a user without one (often a token), and the values in its query
+/// and fragment, except for those that the program fills in (`{id}`).
+fn without_secrets(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
     };
-    masked().unwrap_or_else(|| text.to_owned())
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let authority = match authority.rsplit_once('@') {
+        None => authority.to_owned(),
+        Some((user, host)) => match user.split_once(':') {
+            Some((user, _)) => format!("{user}:{MASK}@{host}"),
+            None => format!("{MASK}@{host}"),
+        },
+    };
+    let (path, query) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    let mut masked = format!("{scheme}://{authority}{path}");
+    for part in query.split_inclusive(['?', '#', '&', ';']) {
+        let (pair, end) = match part.strip_suffix(['?', '#', '&', ';']) {
+            Some(pair) => part.split_at(pair.len()),
+            None => (part, ""),
+        };
+        match pair.split_once('=') {
+            _ if pair.is_empty() => {}
+            Some((_, value)) if value.is_empty() || (value.starts_with('{') && value.ends_with('}')) => {
+                masked.push_str(pair);
+            }
+            Some((name, _)) => {
+                masked.push_str(name);
+                masked.push('=');
+                masked.push_str(MASK);
+            }
+            None => masked.push_str(MASK),
+        }
+        masked.push_str(end);
+    }
+    masked
 }
 
 #[cfg(test)]
@@ -233,17 +259,49 @@ mod tests {
         }
         // A mail server address that is not a URL would be refused.
         all.insert("smtp_url".into(), "smtp://user:hunter2@mail.example".into());
-        all.insert("g2a_api_url".into(), "https://user:hunter2@g2a.example/v1".into());
+        all.insert(
+            "g2a_api_url".into(),
+            "https://user:hunter2@g2a.example/v1?token=hunter2".into(),
+        );
         let settings: Settings = all.try_into().unwrap();
         assert!(
             !format!("{settings:?}")
-                .replace("user:hunter2@g2a", "")
+                .replace("user:hunter2@g2a.example/v1?token=hunter2", "")
                 .contains("hunter2")
         );
         let rows = shown(&settings);
         let text = serde_json::to_string(&rows).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
-        assert!(text.contains("https://user:********@g2a.example/v1"), "{text}");
+        assert!(
+            text.contains("https://user:********@g2a.example/v1?token=********"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn secrets_in_addresses_are_masked() {
+        for (text, shown) in [
+            (
+                "https://g2a.example/v1?token=hunter2",
+                "https://g2a.example/v1?token=********",
+            ),
+            (
+                "https://me:hunter2@g2a.example/v1?a=hunter2&b=hunter2#hunter2",
+                "https://me:********@g2a.example/v1?a=********&b=********#********",
+            ),
+            ("https://hunter2@g2a.example", "https://********@g2a.example"),
+            ("https://g2a.example?hunter2", "https://g2a.example?********"),
+            ("https://g2a.example/?a=b@hunter2", "https://g2a.example/?a=********"),
+            (
+                "https://shop.example/account/balance?topUp={id}",
+                "https://shop.example/account/balance?topUp={id}",
+            ),
+            ("https://g2a.example/v1?empty=&", "https://g2a.example/v1?empty=&"),
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("Shop? Yes & no=maybe", "Shop? Yes & no=maybe"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
     }
 
     #[test]

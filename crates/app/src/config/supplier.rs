@@ -2,7 +2,8 @@
 //! not select the sandbox.
 
 use anyhow::{Result, anyhow, bail};
-use lockstep_g2a::{Auth, SecretText};
+use lockstep_domain::Secret;
+use lockstep_g2a::Auth;
 
 use super::{Hidden, Settings};
 
@@ -31,8 +32,8 @@ pub(super) fn supplier(settings: &Settings) -> Result<Supplier> {
         value.as_ref().map(|value| value.expose().to_owned()).ok_or_else(|| anyhow!("G2A_API_URL is set, but {name} is not: all of G2A_API_HASH, G2A_API_EMAIL and G2A_API_SECRET are needed"))
     };
     let url = url.trim_end_matches('/').to_owned();
-    let hash = SecretText::new(need(&settings.g2a_api_hash, "G2A_API_HASH")?);
-    let secret = SecretText::new(need(&settings.g2a_api_secret, "G2A_API_SECRET")?);
+    let hash = Secret::new(need(&settings.g2a_api_hash, "G2A_API_HASH")?);
+    let secret = Secret::new(need(&settings.g2a_api_secret, "G2A_API_SECRET")?);
     let auth = match settings.g2a_auth.as_deref() {
         None | Some("hash") => Auth::Hash {
             api_hash: hash,

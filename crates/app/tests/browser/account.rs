@@ -67,7 +67,7 @@ fn address_is_verified_by_the_emailed_link_and_one_button() {
     let page = shop.visit(&Visitor::default());
     let email = page.register();
     page.wait_for_text("Your address is not confirmed yet");
-    let message = shop.queued_email(&email, "Welcome to Lockstep".trim_start_matches("Welcome to "));
+    let message = shop.queued_email(&email, "Your account is ready.");
     let link = link(&message, "/verify-email");
     let code = link.rsplit('=').next().expect("a code").to_owned();
     // A wrong code uses up one attempt.
@@ -104,7 +104,10 @@ fn new_code_invalidates_the_previous_one() {
     page.goto("/verify-email");
     page.follow("main button|Send a new code");
     page.wait_for_text("A new code is on its way");
-    let second = link(&shop.queued_email(&email, "Earlier codes do not work"), "/verify-email");
+    let second = link(
+        &shop.queued_email(&email, "Earlier codes no longer work"),
+        "/verify-email",
+    );
     if first != second {
         page.goto(&first);
         page.follow("main button|Confirm");

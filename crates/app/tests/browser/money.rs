@@ -142,7 +142,7 @@ fn pages_show_the_exact_refund_of_one_sold_out_unit_of_three() {
     page.goto("/orders");
     page.wait_for(".rows .tag|Partly refunded");
 
-    let message = shop.queued_email(&email, "is back on your balance");
+    let message = shop.queued_email(&email, "refunded their price to your balance");
     assert!(message.contains("sold out before it could be bought"), "{message}");
     assert!(!message.contains(" Key GLOBAL"), "a raw listing: {message}");
     // The game cannot be sold to others either.

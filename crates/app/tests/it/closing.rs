@@ -31,7 +31,7 @@ fn serve(db: &TestDb, g2a: &Sandbox, data: &Path) -> Command {
 
 /// Stops the store; returns its exit code and its log, and checks its time limit.
 async fn end(store: Running) -> (Option<i32>, String) {
-    let log = store.said();
+    let log = store.log();
     let asked = Instant::now();
     store.signal("TERM").await;
     let code = store.ended().await.code();
@@ -97,7 +97,7 @@ async fn shutdown_with_a_frozen_database_is_in_time_and_restart_works() {
     signal_all("CONT", &server).await;
     drop(waiting.await);
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("closing within 6 s"), "{log}");
+    assert!(log.contains("shutting down within 6 s"), "{log}");
     assert!(!log.contains("keys being read: 1"), "none was: {log}");
     // The server was stopped with its owner, and the next one waits for it to end.
     let again = Running::start(&mut start()).await;
@@ -135,7 +135,7 @@ async fn pending_key_call_is_aborted_by_name_and_resumed_at_restart() {
     until("its key is asked for", async || control.held().len() == 1).await;
     let (code, log) = end(store).await;
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("copies in hand: 1, keys being read: 1"), "{log}");
+    assert!(log.contains("units in progress: 1, keys being read: 1"), "{log}");
     let again = Running::start(&mut serve(&db, &g2a, folder.path())).await;
     until("it is delivered", async || {
         db.count("orders where status = 'COMPLETED'").await == 1

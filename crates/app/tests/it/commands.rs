@@ -33,10 +33,30 @@ async fn json_lists_have_one_object_per_line() {
             .collect::<Vec<_>>(),
         [(Some("WINTER"), Some(false)), (Some("SUMMER"), Some(true))]
     );
+    // Numbers as in the API.
+    let made = objects(
+        &run(&[
+            "promo",
+            "create",
+            "AUTUMN",
+            "--percent",
+            "2.50",
+            "--max-uses",
+            "3",
+            "--json",
+        ])
+        .await,
+    );
+    let listed = objects(&run(&["promo", "list", "--json"]).await);
+    let listed = listed.iter().find(|code| code["code"] == "AUTUMN").unwrap();
+    assert_eq!(made[0]["discount"].to_string(), "2.5");
+    assert_eq!(listed["discount"].to_string(), "2.5");
+    assert_eq!(listed["maxUses"].to_string(), "3");
+    assert_eq!(listed["given"].as_f64(), Some(0.0), "{listed}");
     assert_eq!(
         db.count("audit_log where action like 'promo.%' and admin_id is null")
             .await,
-        3
+        4
     );
     for list in [&["keys", "aside", "list", "--json"][..], &["events", "list", "--json"]] {
         assert!(objects(&run(list).await).is_empty(), "nothing is listed: {list:?}");
@@ -48,6 +68,52 @@ async fn wrong_usage_exits_with_2_and_shows_the_correct_usage() {
     let wrong = outcome(&mut lockstep(&["sinc"])).await;
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("sync"), "{}", text(&wrong.stderr));
+    // For programs the same in one object.
+    for call in [
+        &["sinc", "--json"][..],
+        &["--json", "promo", "create"],
+        &["promo", "create", "X", "--percent", "much", "--json"],
+        &["--json", "--no-such-flag"],
+    ] {
+        let wrong = outcome(&mut lockstep(call)).await;
+        assert_eq!(wrong.status.code(), Some(2), "{call:?}");
+        let line = text(&wrong.stderr);
+        let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{call:?}: {line}"));
+        assert!(said["error"].as_str().is_some_and(|words| words.len() > 20), "{said}");
+        assert_eq!(
+            (line.lines().count(), text(&wrong.stdout).as_str()),
+            (1, ""),
+            "{call:?}"
+        );
+    }
+    let help = outcome(&mut lockstep(&["--help", "--json"])).await;
+    assert!(help.status.success() && text(&help.stdout).contains("Usage"));
+}
+
+#[tokio::test]
+async fn doctor_says_what_to_do_about_every_finding() {
+    let doctor =
+        outcome(lockstep(&["doctor", "--json"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")).await;
+    assert_eq!(doctor.status.code(), Some(1));
+    let findings = objects(&doctor);
+    let database = findings
+        .iter()
+        .find(|one| one["what"] == "database")
+        .expect("a finding");
+    assert!(
+        database["remedy"]
+            .as_str()
+            .is_some_and(|remedy| remedy.contains("DATABASE_URL")),
+        "{database}"
+    );
+    for finding in findings {
+        let remedy = finding["remedy"].as_str();
+        assert_eq!(remedy.is_some(), finding["state"] != "well", "{finding}");
+        assert!(
+            !remedy.is_some_and(|remedy| remedy.contains("see the message")),
+            "{finding}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -445,7 +511,7 @@ async fn production_refuses_unsafe_settings() {
     };
     let printed = doctor(0o644).await;
     assert!(
-        printed.contains("can be read by every user of this machine and holds JWT_SECRET"),
+        printed.contains("can be read by every user of this machine and contains JWT_SECRET"),
         "{printed}"
     );
     assert!(!doctor(0o640).await.contains("can be read by every user"));

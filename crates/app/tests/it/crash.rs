@@ -348,7 +348,7 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
     assert!(open.is_empty(), "{context}: {open:?}");
     // A recorded answer may still be in the spool: its worker was killed as soon as the order had ended.
     let (_, aside) = lockstep_fulfilment::Spool::count(&folder.path().join("spool")).unwrap();
-    assert_eq!(aside, 0, "{context}: answers were put aside");
+    assert_eq!(aside, 0, "{context}: answers were set aside");
     let errors = std::fs::read_to_string(folder.path().join("errors")).unwrap();
     assert!(!errors.contains("spool"), "{context}: {errors}");
     died
@@ -384,7 +384,7 @@ fn last_line(log: &Path) -> Option<String> {
 fn named_places() -> BTreeSet<String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut names = BTreeSet::new();
-    for file in std::fs::read_dir(crates.join("fulfil/src")).unwrap() {
+    for file in std::fs::read_dir(crates.join("fulfilment/src")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
         names.extend(
             text.split("failpoint!(\"")

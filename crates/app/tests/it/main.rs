@@ -10,7 +10,6 @@ mod aside;
 mod closing;
 mod commands;
 mod crash;
-mod features;
 mod last_answer;
 mod logs;
 mod program;

@@ -80,7 +80,7 @@ impl Running {
     /// Starts on a free port and waits until the program reports that it is open.
     pub(crate) async fn start(command: &mut Command) -> Self {
         let (running, mut log) = Self::start_unread(command).await;
-        let kept = running.said();
+        let kept = running.log();
         tokio::spawn(async move {
             while let Ok(Some(line)) = log.next_line().await {
                 let mut kept = kept.lock().expect("the log");
@@ -126,7 +126,7 @@ impl Running {
     }
 
     /// What it has logged since it opened.
-    pub(crate) fn said(&self) -> Arc<Mutex<String>> {
+    pub(crate) fn log(&self) -> Arc<Mutex<String>> {
         Arc::clone(&self.log)
     }
 

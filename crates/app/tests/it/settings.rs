@@ -209,10 +209,10 @@ async fn authenticators_work_after_the_documented_secret_rotation() {
 
     let before = accounts(&db, &old);
     let registration = Registration::check("ada@example.com", password.expose(), None, None, None).unwrap();
-    let ada = before.register(registration, &here, None).await.unwrap();
-    let (user, session) = (ada.data.user.id, uuid_of_session(&db).await);
+    let ada = before.register(registration, &here).await.unwrap();
+    let (user, session) = (ada.user.id, uuid_of_session(&db).await);
     let caller = before
-        .authenticate(ada.data.tokens.token.expose(), async |_, _| {
+        .authenticate(ada.tokens.token.expose(), async |_, _| {
             let found = db
                 .store
                 .read(move |tx| Box::pin(sessions::remember(tx, session, user)))
@@ -253,7 +253,7 @@ async fn authenticators_work_after_the_documented_secret_rotation() {
     // The old secret is lost for good.
     let after = accounts(&db, &new);
     let credentials = Credentials::check("ada@example.com", password.expose(), Some(code(30).expose())).unwrap();
-    after.log_in(&credentials, &here, None).await.unwrap();
+    after.log_in(&credentials, &here).await.unwrap();
     let output = doctor(&old).await;
     assert!(
         output.contains("no secret of LOCKSTEP_KEY_SECRET opens 1 second factor(s)"),
@@ -365,4 +365,47 @@ fn toml_secret(file: &[u8]) -> String {
     let file = text(file);
     let line = file.lines().find(|line| line.starts_with("key_secret")).unwrap();
     line.split('"').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_secrets_of_the_containers_are_settings_and_are_created_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lockstep.toml");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/secrets.sh");
+    let create = async || {
+        let created = outcome(Command::new("sh").arg(script).arg(folder.path())).await;
+        assert!(created.status.success(), "{}", text(&created.stderr));
+        std::fs::read_to_string(&file).unwrap()
+    };
+    let settings = create().await;
+    assert_eq!(create().await, settings, "secrets that seal keys are never replaced");
+    for name in ["lockstep.toml", "postgres-password"] {
+        let mode = std::fs::metadata(folder.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+
+    let shown = outcome(lockstep(&["config", "--json", "--config"]).arg(&file)).await;
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    let password = std::fs::read_to_string(folder.path().join("postgres-password")).unwrap();
+    assert!(
+        settings.contains(&format!(":{password}@postgres/")),
+        "both containers know it"
+    );
+    assert!(!text(&shown.stdout).contains(&password));
+
+    // The lines that are comments are settings as well.
+    let sample = text(&outcome(&mut lockstep(&["settings"])).await.stdout);
+    let names: Vec<&str> = settings
+        .lines()
+        .filter_map(|line| line.trim_start_matches("# ").split_once(" = \""))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(sample.contains(&format!("\n# {name} = ")), "{name} is no setting");
+    }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// A valid e-mail address, normalised.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -57,6 +58,38 @@ impl Email {
             return Err(NotAnEmail);
         }
         Ok(Self(format!("{}@{domain}", local.to_lowercase())))
+    }
+
+    /// This text, then the composed and the decomposed form of its letters, each once: devices type `ü` as one character
+    /// or as two, and the existing shop stored whatever was typed. For lookups.
+    pub fn spellings(&self) -> Vec<String> {
+        let mut all = vec![self.0.clone()];
+        if !self.0.is_ascii() {
+            for text in [self.0.nfc().collect::<String>(), self.0.nfd().collect()] {
+                if !all.contains(&text) {
+                    all.push(text);
+                }
+            }
+        }
+        all
+    }
+
+    /// The address with composed letters: the same for all its [`spellings`](Self::spellings).
+    pub fn composed(&self) -> String {
+        self.0.nfc().collect()
+    }
+
+    /// Whether an e-mail can be addressed to it. The existing shop took addresses to which no mail server delivers: an
+    /// empty quoted local part (`""@example.com`), a dot at the end of one.
+    pub fn takes_mail(&self) -> bool {
+        let Some((local, _)) = self.0.rsplit_once('@') else {
+            return false;
+        };
+        let is_readable = match local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            None => local.split('.').all(|atom| !atom.is_empty()),
+            Some(quoted) => !quoted.is_empty() && is_quoted_text(quoted),
+        };
+        is_readable && self.0.len() <= 254
     }
 
     /// The normalised address.
@@ -122,6 +155,22 @@ fn is_old_local_part(local: &str) -> bool {
                 || matches!(c, '\u{a1}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{ffef}')
         })
         && !atoms.chars().any(is_invisible)
+}
+
+/// The content of a quoted string (RFC 5321): a quote and a backslash only behind a backslash.
+fn is_quoted_text(quoted: &str) -> bool {
+    let mut letters = quoted.chars();
+    while let Some(letter) = letters.next() {
+        let is_fine = match letter {
+            '"' => false,
+            '\\' => letters.next().is_some_and(|next| next.is_ascii_graphic()),
+            letter => !letter.is_control(),
+        };
+        if !is_fine {
+            return false;
+        }
+    }
+    true
 }
 
 fn is_old_domain(domain: &str) -> bool {
@@ -325,11 +374,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn accents_are_looked_up_in_both_forms() {
+        let (composed, decomposed) = ("m\u{fc}ller@example.com", "mu\u{308}ller@example.com");
+        for (typed, first, spellings) in [
+            (composed, composed, vec![composed, decomposed]),
+            (decomposed, composed, vec![decomposed, composed]),
+            ("Ada@example.com", "ada@example.com", vec!["ada@example.com"]),
+        ] {
+            let email = Email::of_existing_account(typed).unwrap();
+            assert_eq!(email.spellings(), spellings, "{typed}");
+            assert_eq!(email.composed(), first);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn addresses_of_registrations_take_mail(local in "[A-Za-z0-9.+_-]{1,20}", domain in "[a-z]{1,9}\\.(com|de)") {
+            if let Ok(email) = Email::parse(&format!("{local}@{domain}")) {
+                prop_assert!(email.takes_mail());
+            }
+        }
+
         #[test]
         fn no_text_panics(text in ".*") {
             let _email = Email::parse(&text);
-            let _email = Email::of_existing_account(&text);
+            let _email = Email::of_existing_account(&text).map(|email| (email.takes_mail(), email.spellings()));
         }
 
         #[test]

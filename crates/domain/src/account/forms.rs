@@ -42,7 +42,7 @@ fn name(path: &'static str, text: &str) -> Result<Option<String>, FieldError> {
         return Err(FieldError {
             path,
             code: "name_invalid",
-            msg: "A name may have at most 100 characters, none of them a control character",
+            msg: "A name must have at most 100 characters, none of them a control character",
         });
     }
     Ok(Some(text.to_owned()))
@@ -66,7 +66,7 @@ fn avatar(text: &str) -> Result<Option<String>, FieldError> {
         return Err(FieldError {
             path: "avatar",
             code: "avatar_invalid",
-            msg: "The picture has to be an address that begins with https:// and has at most 500 characters",
+            msg: "Enter the address of a picture: it begins with https:// and has at most 500 characters",
         });
     }
     Ok(Some(text.to_owned()))
@@ -130,7 +130,14 @@ impl Registration {
 pub const EMAIL_INVALID: FieldError = FieldError {
     path: "email",
     code: "email_invalid",
-    msg: "A valid e-mail address is needed",
+    msg: "Enter a valid e-mail address",
+};
+
+/// The error for an address that an account may have, and to which no e-mail can be sent.
+pub const EMAIL_UNREACHABLE: FieldError = FieldError {
+    path: "email",
+    code: "email_unreachable",
+    msg: "No e-mail can be sent to this address; write to the shop from another one",
 };
 
 /// Credentials for a login. Password rules do not apply here, only where a password is set; bcrypt alone checks it.
@@ -154,7 +161,7 @@ impl Credentials {
         let empty = password.is_empty().then_some(FieldError {
             path: "password",
             code: "password_missing",
-            msg: "A password is needed",
+            msg: "Enter your password",
         });
         match (email, empty) {
             (Ok(email), None) => Ok(Self {

@@ -89,13 +89,13 @@ impl PasswordFault {
     const fn msg(self) -> &'static str {
         match self {
             Self::TooShort => "Password must have at least 8 characters",
-            Self::TooLong => "Password may have at most 72 bytes",
+            Self::TooLong => "Password must have at most 72 bytes",
             Self::NoLowerCase => "Password must contain a lower-case letter",
             Self::NoUpperCase => "Password must contain an upper-case letter",
             Self::NoDigit => "Password must contain a digit",
             Self::ControlCharacter => "Password must not contain control characters",
             Self::UnusableCharacter => "Password must not contain invisible or unknown characters",
-            Self::TooCommon => "Password is too easy to guess",
+            Self::TooCommon => "Password is too easy to guess. Choose a longer or less common one.",
         }
     }
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::avatar::{avatar_address, is_same_avatar};
 use super::{DEFAULT_NICKNAME, Role};
 use crate::catalogue::iso_millis;
 use crate::ids::UserId;
@@ -22,7 +23,7 @@ pub struct ProfileFacts {
     pub first_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
-    /// Avatar URL.
+    /// Avatar: an absolute address, or the path of an uploaded picture.
     pub avatar: Option<String>,
     /// Balance, EUR.
     pub balance: Money,
@@ -59,8 +60,14 @@ impl ProfileFacts {
         }
     }
 
-    /// The profile at the time `now`.
-    pub fn at(self, now: DateTime<Utc>) -> Profile {
+    /// Whether `sent` is the address of the present avatar: a client may send back the profile that it got.
+    pub fn has_avatar(&self, sent: &str) -> bool {
+        let stored = self.avatar.as_deref();
+        stored.is_some_and(|stored| is_same_avatar(stored, sent.trim()))
+    }
+
+    /// The profile at the time `now`, in a shop at `public_url`.
+    pub fn at(self, now: DateTime<Utc>, public_url: &str) -> Profile {
         let empty = |field: &Option<String>| u32::from(field.as_deref().is_none_or(str::is_empty));
         let stats = ProfileStats {
             games_purchased: self.games_purchased,
@@ -77,7 +84,7 @@ impl ProfileFacts {
             nickname: self.nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
             first_name: self.first_name,
             last_name: self.last_name,
-            avatar: self.avatar,
+            avatar: self.avatar.map(|stored| avatar_address(&stored, public_url)),
             balance: self.balance,
             role: self.role,
             email_verified: self.email_verified,
@@ -224,8 +231,39 @@ mod tests {
     }
 
     #[test]
+    fn uploaded_avatars_follow_the_public_url() {
+        let id = uuid::Uuid::from_u128(7);
+        let mut facts = facts();
+        facts.avatar = Some(crate::account::avatar_path(id));
+        let served = |facts: &ProfileFacts, url: &str| facts.clone().at(facts.created_at, url).avatar.unwrap();
+        for url in [
+            "http://127.0.0.1:8080",
+            "https://shop.example",
+            "https://new.shop.example",
+        ] {
+            let address = served(&facts, url);
+            assert_eq!(address, format!("{url}/avatars/{id}.webp"));
+            assert!(facts.has_avatar(&address) && facts.has_avatar(&format!(" {address}\n")));
+        }
+        assert!(!facts.has_avatar("https://shop.example/avatars/00000000-0000-0000-0000-000000000008.webp"));
+        // An imported one, which could not be set today.
+        facts.avatar = Some("http://pictures.example/ada.png".into());
+        assert_eq!(
+            served(&facts, "https://shop.example"),
+            "http://pictures.example/ada.png"
+        );
+        assert!(facts.has_avatar("http://pictures.example/ada.png"));
+        assert!(!facts.has_avatar("https://evil.example/?http://pictures.example/ada.png"));
+        facts.avatar = None;
+        assert!(!facts.has_avatar(""));
+    }
+
+    #[test]
     fn profile_matches_the_http_contract() {
-        let profile = facts().at(DateTime::from_timestamp(1_700_000_000 + 10 * 86_400 - 1, 0).unwrap());
+        let profile = facts().at(
+            DateTime::from_timestamp(1_700_000_000 + 10 * 86_400 - 1, 0).unwrap(),
+            "https://shop.example",
+        );
         let json = serde_json::to_string(&profile).unwrap();
         assert_eq!(
             json,

@@ -1,11 +1,11 @@
-//! Catalogue queries and their cache keys: equivalent queries have the same key.
+//! Catalogue queries and their digests, which name them in cache keys: equivalent queries have the same digest.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{CacheKey, Money};
+use crate::Money;
 
 /// Sort orders of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,20 +168,20 @@ impl Default for CatalogQuery {
 }
 
 impl CatalogQuery {
-    /// The cache key of the page. Lists that differ only in order, case or repetition have the same key.
-    pub fn cache_key(&self) -> CacheKey {
-        CacheKey::CatalogPage(digest(&self.canonical()))
+    /// Names the page. Lists that differ only in order, case or repetition have the same digest.
+    pub(crate) fn digest(&self) -> String {
+        digest(&self.canonical())
     }
 
-    /// The cache key of the [`FacetCounts`](super::FacetCounts): page and sort order do not affect it.
-    pub fn facets_key(&self) -> CacheKey {
+    /// Names the [`FacetCounts`](super::FacetCounts): page and sort order do not affect it.
+    pub(crate) fn facets_digest(&self) -> String {
         let question = Self {
             page: 1,
             page_size: 1,
             sort: None,
             ..self.clone()
         };
-        CacheKey::CatalogPage(digest(&format!("facets:{}", question.canonical())))
+        digest(&format!("facets:{}", question.canonical()))
     }
 
     /// The query in canonical form.
@@ -231,14 +231,14 @@ impl CatalogQuery {
     }
 }
 
-/// The cache key of a plain search.
-pub fn search_key(text: &str) -> CacheKey {
-    CacheKey::CatalogPage(digest(&format!("search={}", text.to_lowercase())))
+/// Names a plain search.
+pub(crate) fn search_digest(text: &str) -> String {
+    digest(&format!("search={}", text.to_lowercase()))
 }
 
-/// The cache key of autocomplete suggestions.
-pub fn autocomplete_key(text: &str, limit: u32) -> CacheKey {
-    CacheKey::CatalogAutocomplete(digest(&format!("{limit}:{}", text.to_lowercase())))
+/// Names the suggestions for a text.
+pub(crate) fn suggestions_digest(text: &str, limit: u32) -> String {
+    digest(&format!("{limit}:{}", text.to_lowercase()))
 }
 
 /// A short name for a query of any length. It is cryptographic because users write the query: collisions must not be
@@ -255,14 +255,14 @@ fn digest(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn asked(change: impl FnOnce(&mut CatalogQuery)) -> CacheKey {
+    fn asked(change: impl FnOnce(&mut CatalogQuery)) -> String {
         let mut query = CatalogQuery::default();
         change(&mut query);
-        query.cache_key()
+        query.digest()
     }
 
     #[test]
-    fn cache_key_identifies_equivalent_queries() {
+    fn digests_identify_equivalent_queries() {
         let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect::<Vec<_>>();
         assert_eq!(
             asked(|q| q.genres = list(&["rpg", "Action", "RPG"])),
@@ -287,18 +287,18 @@ mod tests {
             asked(|q| q.multiplayer = Some(false)),
             asked(|q| q.sort = Some(Sort::Newest)),
             asked(|q| q.price_preset = Some(PricePreset::Over100)),
-            search_key("rpg"),
+            search_digest("rpg"),
         ];
-        let distinct: std::collections::HashSet<String> = keys.iter().map(CacheKey::name).collect();
+        let distinct: std::collections::HashSet<&String> = keys.iter().collect();
         assert_eq!(distinct.len(), keys.len());
     }
 
     #[test]
-    fn facet_counts_share_a_key_across_pages_and_sort_orders() {
+    fn facet_counts_share_a_digest_across_pages_and_sort_orders() {
         let key = |change: fn(&mut CatalogQuery)| {
             let mut query = CatalogQuery::default();
             change(&mut query);
-            query.facets_key()
+            query.facets_digest()
         };
         let first = key(|_| {});
         assert_eq!(

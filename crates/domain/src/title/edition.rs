@@ -71,6 +71,16 @@ pub fn base(name: &str) -> &str {
     if base.is_empty() { name } else { base }
 }
 
+/// The signs in a name that tell games apart although search drops them, in their order: `C++` and `C#` are two games.
+pub fn signs(name: &str) -> String {
+    let narrow = |letter| match letter {
+        '+' | '\u{ff0b}' => Some('+'),
+        '#' | '\u{ff03}' | '\u{266f}' => Some('#'),
+        _ => None,
+    };
+    name.chars().filter_map(narrow).collect()
+}
+
 /// The words that may follow a game's name in the title of any edition or offer of it, folded as search folds them; each
 /// the first of its kind, so that titles can be looked for by how they begin.
 pub fn followers() -> Vec<String> {
@@ -151,6 +161,20 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(base(own(title, Some("EUROPE"))), game, "{title}");
+        }
+    }
+
+    #[test]
+    fn signs_tell_names_apart() {
+        for (name, signs_of_it) in [
+            ("Learn C", ""),
+            ("Learn C++", "++"),
+            ("Learn C#", "#"),
+            ("Ｌｅａｒｎ Ｃ＋＋", "++"),
+            ("Learn C\u{266f}", "#"),
+            ("F-1 & Co.", ""),
+        ] {
+            assert_eq!(signs(name), signs_of_it, "{name}");
         }
     }
 

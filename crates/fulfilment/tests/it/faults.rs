@@ -391,5 +391,33 @@ async fn concurrent_buyers_get_their_keys_and_no_file_is_set_aside() {
     assert_eq!(ledger.keys_delivered, u64::from(3 * BUYERS));
     assert_eq!(shop.incidents().await, Vec::<String>::new());
     let spool = lockstep_fulfilment::Spool::count(&shop.folder.path().join("spool")).unwrap();
-    assert_eq!(spool, (0, 0), "nothing waits, nothing was put aside");
+    assert_eq!(spool, (0, 0), "nothing waits, nothing was set aside");
+}
+
+/// Whatever ends the worker during a call, the database knows that G2A may have been asked.
+#[tokio::test]
+async fn intents_are_recorded_before_each_call() {
+    let shop = Shop::open().await;
+    let order = shop.order(1).await;
+    let steps = [
+        (CallMatch::Order, "ORDERING"),
+        (CallMatch::Pay, "PAYING"),
+        (CallMatch::Key, "FETCHING"),
+    ];
+    for (call, _) in steps {
+        shop.g2a.add_fault(FaultRule::once(call, Fault::Hold));
+    }
+    let worker = shop.worker();
+    let working = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.drain().await }
+    });
+    for (call, state) in steps {
+        shop.until("G2A is asked", async || !shop.g2a.held().is_empty()).await;
+        assert_eq!(shop.states().await, [state], "{call:?}");
+        assert!(shop.g2a.release(shop.g2a.held()[0]));
+    }
+    working.await.unwrap().unwrap();
+    assert_eq!(shop.status(&order).await, "COMPLETED");
+    shop.check_books().await;
 }

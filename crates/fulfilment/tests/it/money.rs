@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockstep_domain::ids::KeyId;
 use lockstep_domain::order::RefundReason;
-use lockstep_fulfilment::{Remedy, Spool, emails, reconcile};
+use lockstep_fulfilment::{Remedy, Spool, email_settings, reconcile};
 use lockstep_store::fulfilment::events::{self, Event, Taken};
 use lockstep_store::fulfilment::keys::{self as stored, Arrived, Recorded};
 use lockstep_store::fulfilment::{self as records, EmailSettings};
@@ -233,7 +233,7 @@ async fn reconciler_finds_unknown_payments_and_wakes_the_unit() {
     worker.drain().await.unwrap();
     assert_eq!(shop.states().await, ["PAYING"]);
     let spool = shop.folder.path().join("spool");
-    let (client, emails) = (shop.client(), emails(&keys(), false));
+    let (client, emails) = (shop.client(), email_settings(&keys(), false));
     let found = reconcile(&shop.db.store, &client, &spool, &emails, false)
         .await
         .unwrap();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lockstep_fulfilment::Fulfilment;
+use lockstep_fulfilment::{Fulfilment, Spool};
 use lockstep_g2a_sandbox::{CallMatch, Fault, FaultRule};
 use lockstep_store::fulfilment::stops;
 use tokio::time::Instant;
@@ -139,5 +139,43 @@ async fn keys_are_stored_even_when_no_disk_takes_them() {
     assert!(shop.g2a.release(shop.g2a.held()[0]));
     working.await.unwrap().unwrap();
     assert_eq!(shop.status(&order).await, "COMPLETED");
+    shop.check_books().await;
+}
+
+/// An answer that is only in memory would be lost with the worker, and G2A gives it once.
+#[tokio::test]
+async fn answers_are_on_disk_until_their_key_is_recorded() {
+    let (shop, folder) = shop().await;
+    shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::Hold));
+    let order = shop.order(1).await;
+    let worker = worker_in(&shop, &folder);
+    let working = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.drain().await }
+    });
+    shop.until("G2A is asked for the key", async || !shop.g2a.held().is_empty())
+        .await;
+    // The transaction that records the key has to wait.
+    let mut locked = shop.db.sql.begin().await.unwrap();
+    sqlx::query("select from orders for update")
+        .fetch_all(&mut *locked)
+        .await
+        .unwrap();
+    assert!(shop.g2a.release(shop.g2a.held()[0]));
+    shop.until("the record waits", async || {
+        sqlx::query_scalar(
+            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap()
+    })
+    .await;
+    assert_eq!(Spool::count(&folder).unwrap(), (1, 0));
+    locked.rollback().await.unwrap();
+    working.await.unwrap().unwrap();
+    shop.settle(&worker).await;
+    assert_eq!(shop.status(&order).await, "COMPLETED");
+    assert_eq!(Spool::count(&folder).unwrap(), (0, 0));
     shop.check_books().await;
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_domain::Money;
+use lockstep_domain::Secret;
 use lockstep_domain::ids::{OrderId, UnitId};
 use lockstep_fulfilment::{Fulfilment, Settings};
-use lockstep_g2a::{Auth, Client, SecretText, Unlimited};
+use lockstep_g2a::{Auth, Client, Unlimited};
 use lockstep_g2a_sandbox::{Config, Control, Credentials, Knobs, Ledger, PriceBasis, Sandbox};
 use lockstep_store::fulfilment as records;
 use lockstep_testkit::{OrderRow, TestDb};
@@ -94,9 +95,9 @@ impl Shop {
     pub(crate) fn client(&self) -> Client {
         let Credentials { hash, email, secret } = self.sandbox.credentials();
         let auth = Auth::Hash {
-            api_hash: SecretText::new(hash),
+            api_hash: Secret::new(hash),
             email,
-            secret: SecretText::new(secret),
+            secret: Secret::new(secret),
         };
         let mut config = lockstep_g2a::Config::new(self.sandbox.base_url(), auth);
         config.timeout = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lockstep_domain::Secret;
 use lockstep_domain::ids::UserId;
 use lockstep_fulfilment::aside::{self, AsideError};
-use lockstep_fulfilment::emails;
+use lockstep_fulfilment::email_settings;
 use lockstep_g2a_sandbox::{CallMatch, Fault, FaultRule};
 use lockstep_store::fulfilment::keys::Recorded;
 use lockstep_store::fulfilment::unreadable::{self, Waiting};
@@ -55,7 +55,7 @@ async fn staff_can_deliver_a_key_from_an_unreadable_answer() {
     let shown = aside::show(&shop.db.store, &keys(), found[0].id, admin).await.unwrap();
     assert!(shown.expose().contains("We will be right back"));
     let key = Secret::new("AAAA-BBBB-CCCC");
-    let emails = emails(&keys(), false);
+    let emails = email_settings(&keys(), false);
     let accepted = aside::accept(&shop.db.store, &keys(), &emails, found[0].id, &key, admin).await;
     assert!(matches!(accepted.unwrap(), Recorded::Delivered(Some(_))));
     assert_eq!(shop.status(&order).await, "COMPLETED");
@@ -93,7 +93,7 @@ async fn discarded_or_undecided_answers_are_compensated() {
         assert_eq!(waiting(&shop).await.len(), usize::from(!is_decided));
         if !is_decided {
             // Staff find the key in it after all.
-            let (emails, id) = (emails(&keys(), false), waiting(&shop).await[0].id);
+            let (emails, id) = (email_settings(&keys(), false), waiting(&shop).await[0].id);
             let key = Secret::new("AAAA-BBBB-CCCC");
             let late = aside::accept(&shop.db.store, &keys(), &emails, id, &key, admin).await;
             assert_eq!(late.unwrap(), Recorded::Stock);

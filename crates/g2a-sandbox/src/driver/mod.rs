@@ -132,7 +132,7 @@ pub enum DriveError {
     #[error("cannot use the certificates of this machine")]
     Tls(#[source] rustls::Error),
     /// The HTTP client could not be built.
-    #[error("cannot make an HTTP client")]
+    #[error("cannot build an HTTP client")]
     Http(#[source] reqwest::Error),
 }
 

@@ -20,8 +20,8 @@ use crate::breaker::{Breaker, Change, Ending, Ticket};
 use crate::budget::{BudgetError, CallClass};
 use crate::error::{Call, Code, Error, Lost, NotSent, Repeat, TokenFailure};
 use crate::retry::backoff;
-use crate::secret::SecretText;
 use crate::wire::{error_code, parse_token};
+use lockstep_domain::Secret;
 
 impl Inner {
     /// Sends a read, and retries while the error allows it and attempts and time are left.
@@ -58,7 +58,7 @@ impl Inner {
                 call = request.call.name(),
                 attempt,
                 ?wait,
-                "repeating a call to G2A: {error}"
+                "retrying a call to G2A: {error}"
             );
             tokio::time::sleep(wait).await;
             attempt += 1;
@@ -135,9 +135,12 @@ impl Inner {
     }
 
     async fn pause_all_calls(&self, wait: Duration) {
-        tracing::warn!(wait_s = wait.as_secs(), "G2A asks to slow down: no calls for {wait:?}");
+        tracing::warn!(
+            wait_s = wait.as_secs(),
+            "G2A's rate limit is reached: no calls for {wait:?}"
+        );
         if self.within_budget_timeout(self.budget.penalise(wait)).await.is_err() {
-            tracing::warn!("the shared request budget could not be told to pause");
+            tracing::warn!("the shared request budget could not be paused");
         }
     }
 
@@ -183,9 +186,9 @@ impl Inner {
     async fn fetch_token(
         &self,
         token_url: &str,
-        client_id: &SecretText,
-        client_secret: &SecretText,
-    ) -> Result<(SecretText, Option<u64>), TokenFailure> {
+        client_id: &Secret,
+        client_secret: &Secret,
+    ) -> Result<(Secret, Option<u64>), TokenFailure> {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", client_id.expose()),
@@ -219,7 +222,7 @@ impl Inner {
             span.record("otel.status_code", "ERROR");
         }
         if !matches!(result, Err(Error::NotSent { .. })) {
-            metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
+            metrics::histogram!("lockstep_g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
         }
         result
     }
@@ -308,7 +311,7 @@ impl Admission<'_> {
         let change = self.inner.breaker().finish(ticket, ending, Instant::now());
         let base_url = &self.inner.config.base_url;
         match change {
-            Some(Change::Opened) => tracing::warn!(base_url, "G2A does not answer; calls are held back"),
+            Some(Change::Opened) => tracing::warn!(base_url, "G2A does not answer; the circuit breaker is open"),
             Some(Change::Closed) => tracing::info!(base_url, "G2A answers again"),
             None => {}
         }

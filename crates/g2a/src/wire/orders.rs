@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use super::json::{amount, currency, id, number, string, text, truth};
 use super::{answer, bad, strict};
 use crate::error::{BadAnswer, Call, Error};
-use crate::secret::SecretText;
+use lockstep_domain::Secret;
 
 /// A new order: one key, reserved for 30 minutes, unpaid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Payment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The key as G2A wrote it. For a file, its contents in an undocumented encoding.
-    pub value: SecretText,
+    pub value: Secret,
     /// Whether the key is a file.
     pub is_file: bool,
 }
@@ -144,7 +144,7 @@ pub fn parse_key(body: &[u8]) -> Result<Key, Error> {
         .and_then(|raw| string(raw).map(Cow::into_owned).or_else(|| number(raw)));
     let value = value.filter(|value| !value.trim().is_empty());
     Ok(Key {
-        value: SecretText::new(value.ok_or_else(|| bad(call, BadAnswer::Shape("no usable `key`")))?),
+        value: Secret::new(value.ok_or_else(|| bad(call, BadAnswer::Shape("no usable `key`")))?),
         is_file: answer.get("isFile").and_then(|raw| truth(raw)).unwrap_or(false),
     })
 }

@@ -20,16 +20,17 @@ mod products;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_g2a::{Auth, Client, Config, SecretText, Unlimited};
+use lockstep_domain::Secret;
+use lockstep_g2a::{Auth, Client, Config, Unlimited};
 
 use crate::server::Server;
 
 /// Settings with short waits, so that tests of retries are fast.
 fn config(server: &Server) -> Config {
     let auth = Auth::Hash {
-        api_hash: SecretText::new("games-games-games"),
+        api_hash: Secret::new("games-games-games"),
         email: "test123@integration-api.g2a".into(),
-        secret: SecretText::new("quite-nice-secret"),
+        secret: Secret::new("quite-nice-secret"),
     };
     let mut config = Config::new(server.url("/v1"), auth);
     config.timeout = Duration::from_secs(5);

@@ -113,17 +113,17 @@ fn requests_are_counted_by_outcome_and_timed_if_sent() {
     assert_eq!(
         counted,
         [
-            "g2a_call_seconds call=key 2",
-            "g2a_call_seconds call=pay 2",
-            "g2a_call_seconds call=products 4",
-            "g2a_calls_total call=key outcome=lost 1",
-            "g2a_calls_total call=key outcome=ok 1",
-            "g2a_calls_total call=pay outcome=lost 1",
-            "g2a_calls_total call=pay outcome=refused 1",
-            "g2a_calls_total call=products outcome=bad_answer 1",
-            "g2a_calls_total call=products outcome=ok 1",
-            "g2a_calls_total call=products outcome=rate_limited 1",
-            "g2a_calls_total call=products outcome=server_error 1",
+            "lockstep_g2a_call_seconds call=key 2",
+            "lockstep_g2a_call_seconds call=pay 2",
+            "lockstep_g2a_call_seconds call=products 4",
+            "lockstep_g2a_calls_total call=key outcome=lost 1",
+            "lockstep_g2a_calls_total call=key outcome=ok 1",
+            "lockstep_g2a_calls_total call=pay outcome=lost 1",
+            "lockstep_g2a_calls_total call=pay outcome=refused 1",
+            "lockstep_g2a_calls_total call=products outcome=bad_answer 1",
+            "lockstep_g2a_calls_total call=products outcome=ok 1",
+            "lockstep_g2a_calls_total call=products outcome=rate_limited 1",
+            "lockstep_g2a_calls_total call=products outcome=server_error 1",
         ]
     );
 }

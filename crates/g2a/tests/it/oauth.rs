@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use lockstep_g2a::{Auth, Client, Error, NotSent, Outcome, ProductQuery, Repeat, SecretText, TokenFailure, Unlimited};
+use lockstep_domain::Secret;
+use lockstep_g2a::{Auth, Client, Error, NotSent, Outcome, ProductQuery, Repeat, TokenFailure, Unlimited};
 
 use crate::config;
 use crate::server::{Answer, Server, error, json};
@@ -20,8 +21,8 @@ fn client(api: &Server, tokens: &Server) -> Client {
     let mut config = config(api);
     config.auth = Auth::OAuth {
         token_url: tokens.url("/oauth/token"),
-        client_id: SecretText::new("shop id"),
-        client_secret: SecretText::new("s&cret"),
+        client_id: Secret::new("shop id"),
+        client_secret: Secret::new("s&cret"),
     };
     Client::new(config, Arc::new(Unlimited)).unwrap()
 }

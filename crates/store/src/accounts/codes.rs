@@ -6,12 +6,11 @@ use std::time::Duration;
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::{AccountError, one};
 use crate::mail::Claimed;
-use crate::row::{count, nickname};
+use crate::row::{count_of, nickname_of};
 use crate::{Result, Store, Tx, mail};
 
 /// Number of wrong guesses after which a verification code becomes invalid.
@@ -43,27 +42,27 @@ pub(super) async fn put_code(
     purpose: &'static str,
     code: &NewCode,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.accounts.put_code.make_room
         delete from one_time_codes where id in (
             select id from one_time_codes where user_id = $1 and purpose = $2
              order by created_at desc, id offset case $2 when 'VERIFY_EMAIL' then 0 else 2 end)",
+        user.0,
+        purpose
     )
-    .bind(user.0)
-    .bind(purpose)
     .execute(tx.conn())
     .await?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.accounts.put_code
         insert into one_time_codes (id, user_id, purpose, hash, email, created_at, expires_at)
         values ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp() + make_interval(secs => $6::bigint))",
+        Uuid::now_v7(),
+        user.0,
+        purpose,
+        code.hash.as_slice(),
+        email,
+        i64::try_from(code.lifetime.as_secs()).unwrap_or(i64::MAX)
     )
-    .bind(Uuid::now_v7())
-    .bind(user.0)
-    .bind(purpose)
-    .bind(code.hash.as_slice())
-    .bind(email)
-    .bind(i64::try_from(code.lifetime.as_secs()).unwrap_or(i64::MAX))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -79,25 +78,24 @@ pub async fn send_verification(store: &Store, id: UserId, code: &NewCode) -> Res
         .tx_about("accounts.send_verification", &[id.into()], move |tx| {
             let code = code.clone();
             Box::pin(async move {
-                let row = sqlx::query(
+                let row = sqlx::query!(
                     "-- store.accounts.send_verification.look
                     select email, nickname, email_verified from users where id = $1 and deleted_at is null for no key update",
+                    id.0
                 )
-                .bind(id.0)
                 .fetch_optional(tx.conn())
                 .await?
                 .ok_or(AccountError::NotFound)?;
-                if row.try_get("email_verified")? {
+                if row.email_verified {
                     return Err(AccountError::AlreadyVerified);
                 }
-                let email: String = row.try_get("email")?;
-                put_code(tx, id, &email, "VERIFY_EMAIL", &code).await?;
+                put_code(tx, id, &row.email, "VERIFY_EMAIL", &code).await?;
                 let letter = EmailTemplate::Verification {
-                    nickname: nickname(&row)?,
+                    nickname: nickname_of(row.nickname),
                     code: code.text.clone(),
                     minutes: code.minutes(),
                 };
-                mail::enqueue(tx, id, &email, &letter, code.lifetime).await?;
+                mail::enqueue(tx, id, &row.email, &letter, code.lifetime).await?;
                 Ok(())
             })
         })
@@ -141,37 +139,37 @@ pub async fn current_welcome(
             let (claimed, code, fresh, say) = (claimed.clone(), code.clone(), fresh.clone(), say.clone());
             Box::pin(async move {
                 // A request for another code locks the same row.
-                let unproved = sqlx::query(
+                let unproved = sqlx::query_scalar!(
                     "-- store.accounts.current_welcome.account
                     select 1 from users where id = $1 and email = $2 and not email_verified and deleted_at is null
                        for no key update",
+                    user.0,
+                    &claimed.recipient
                 )
-                .bind(user.0)
-                .bind(&claimed.recipient)
                 .fetch_optional(tx.conn())
                 .await?
                 .is_some();
                 if !unproved {
                     return Ok(Some(say(None, 0)));
                 }
-                let good = sqlx::query(
-                    "-- store.accounts.current_welcome.code
-                    select ceil(extract(epoch from c.expires_at - clock_timestamp()) / 60)::integer as minutes,
+                let good = sqlx::query!(
+                    r#"-- store.accounts.current_welcome.code
+                    select ceil(extract(epoch from c.expires_at - clock_timestamp()) / 60)::integer as "minutes!",
                            exists (select 1 from mail_outbox later, mail_outbox this
                                     where this.id = $2 and later.user_id = $1 and later.kind = 'verification'
-                                      and later.seq > this.seq and later.gave_up_at is null) as asked_again
+                                      and later.seq > this.seq and later.gave_up_at is null) as "asked_again!"
                       from one_time_codes c
                      where c.user_id = $1 and c.purpose = 'VERIFY_EMAIL'
-                       and c.expires_at > clock_timestamp() + make_interval(mins => $3)",
+                       and c.expires_at > clock_timestamp() + make_interval(mins => $3)"#,
+                    user.0,
+                    claimed.id,
+                    MINUTES_TO_READ
                 )
-                .bind(user.0)
-                .bind(claimed.id)
-                .bind(MINUTES_TO_READ)
                 .fetch_optional(tx.conn())
                 .await?;
                 match good {
-                    Some(row) if row.try_get("asked_again")? => Ok(Some(say(None, 0))),
-                    Some(row) => Ok(Some(say(code, count(&row, "minutes")?))),
+                    Some(row) if row.asked_again => Ok(Some(say(None, 0))),
+                    Some(row) => Ok(Some(say(code, count_of(row.minutes)?))),
                     None => {
                         let letter = say(Some(fresh.text.clone()), fresh.minutes());
                         if !mail::rewrite(tx, &claimed, &letter).await? {
@@ -203,21 +201,21 @@ pub struct Attempt {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn spend_attempt(store: &Store, id: UserId) -> Result<Option<Attempt>> {
-    let row = sqlx::query(
+    let row = sqlx::query!(
         "-- store.accounts.spend_attempt
         update one_time_codes set attempts = attempts + 1
          where user_id = $1 and purpose = 'VERIFY_EMAIL' and expires_at > now() and attempts < $2
         returning id, hash, attempts",
+        id.0,
+        i32::try_from(MOST_ATTEMPTS).unwrap_or(i32::MAX)
     )
-    .bind(id.0)
-    .bind(i32::try_from(MOST_ATTEMPTS).unwrap_or(i32::MAX))
     .fetch_optional(store.alone())
     .await?;
     row.map(|row| {
         Ok(Attempt {
-            id: row.try_get("id")?,
-            hash: row.try_get("hash")?,
-            left: MOST_ATTEMPTS.saturating_sub(count(&row, "attempts")?),
+            id: row.id,
+            hash: row.hash,
+            left: MOST_ATTEMPTS.saturating_sub(count_of(row.attempts)?),
         })
     })
     .transpose()
@@ -231,21 +229,21 @@ pub async fn verify_email(store: &Store, id: UserId, code: Uuid) -> Result<(), A
     store
         .tx_about("accounts.verify_email", &[id.into()], move |tx| {
             Box::pin(async move {
-                let row = sqlx::query(
+                let row = sqlx::query!(
                     "-- store.accounts.verify_email.use
                     delete from one_time_codes where id = $1 and user_id = $2 and purpose = 'VERIFY_EMAIL' returning email",
+                    code,
+                    id.0
                 )
-                .bind(code)
-                .bind(id.0)
                 .fetch_optional(tx.conn())
                 .await?
                 .ok_or(AccountError::NotFound)?;
-                let done = sqlx::query(
+                let done = sqlx::query!(
                     "-- store.accounts.verify_email
                     update users set email_verified = true where id = $1 and email = $2 and deleted_at is null",
+                    id.0,
+                    row.email
                 )
-                .bind(id.0)
-                .bind(row.try_get::<String, _>("email")?)
                 .execute(tx.conn())
                 .await?;
                 one(&done, AccountError::NotFound)

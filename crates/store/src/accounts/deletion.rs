@@ -2,11 +2,10 @@
 
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
-use sqlx::Row as _;
 
 use super::roles::not_the_last_admin;
 use super::{AccountError, NOTICE};
-use crate::row::nickname;
+use crate::row::nickname_of;
 use crate::{Store, Tx, mail};
 
 /// What remains of a deleted account.
@@ -39,59 +38,79 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     // payment locks its intent, then the user's row. Once all are locked, nothing can be added (`refuse_deleted_owner`
     // in migration 0141 waits for the user's row). The rows are read afterwards in a separate statement, because a
     // statement that waited for a lock would not see what it waited for.
-    sqlx::query("-- store.accounts.delete.lock_shopper\nselect 1 from shoppers where id = $1 for update")
-        .bind(id.0)
-        .execute(tx.conn())
-        .await?;
-    sqlx::query(
+    sqlx::query_scalar!(
+        "-- store.accounts.delete.lock_shopper\nselect 1 from shoppers where id = $1 for update",
+        id.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    sqlx::query_scalar!(
         "-- store.accounts.delete.lock_top_ups
         select 1 from top_ups where user_id = $1 and status in ('PENDING', 'PROCESSING') order by id for no key update",
+        id.0
     )
-    .bind(id.0)
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    sqlx::query("-- store.accounts.delete.lock\nselect 1 from users where id = $1 and deleted_at is null for update")
-        .bind(id.0)
-        .fetch_optional(tx.conn())
-        .await?
-        .ok_or(AccountError::NotFound)?;
-    let row = sqlx::query(
-        "-- store.accounts.delete.look
-        select u.email, u.nickname, u.language, u.balance <> 0 as has_balance,
-               exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as under_way,
-               exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as is_paying,
+    sqlx::query_scalar!(
+        "-- store.accounts.delete.lock\nselect 1 from users where id = $1 and deleted_at is null for update",
+        id.0
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(AccountError::NotFound)?;
+    let row = sqlx::query!(
+        r#"-- store.accounts.delete.look
+        select u.email, u.email_verified, u.nickname, u.language, u.balance <> 0 as "has_balance!",
+               exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as "under_way!",
+               exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as "is_paying!",
                exists (select 1 from orders o where o.user_id = u.id)
                    or exists (select 1 from transactions t where t.user_id = u.id)
                    or exists (select 1 from top_ups p where p.user_id = u.id)
-                   or exists (select 1 from audit_log a where a.admin_id = u.id) as has_records
-          from users u where u.id = $1",
+                   or exists (select 1 from audit_log a where a.admin_id = u.id) as "has_records!"
+          from users u where u.id = $1"#,
+        id.0
     )
-    .bind(id.0)
     .fetch_one(tx.conn())
     .await?;
-    if row.try_get("under_way")? {
+    if row.under_way {
         return Err(AccountError::OrdersUnderWay);
     }
-    if row.try_get("is_paying")? {
+    if row.is_paying {
         return Err(AccountError::PaymentUnderWay);
     }
-    if row.try_get("has_balance")? && !give_up_balance {
+    if row.has_balance && !give_up_balance {
         return Err(AccountError::HasBalance);
     }
-    let email: String = row.try_get("email")?;
     let farewell = EmailTemplate::AccountDeleted {
-        nickname: nickname(&row)?,
-        language: row.try_get("language")?,
+        nickname: nickname_of(row.nickname),
+        language: row.language,
     };
-    if !row.try_get::<bool, _>("has_records")? {
-        sqlx::query("-- store.accounts.delete\ndelete from users where id = $1")
-            .bind(id.0)
+    // What payment services reported about the person without an effect: the rows stay, their content is erased. An
+    // address that was never proved to be theirs says nothing about who they are.
+    let proved = row.email_verified.then_some(row.email.as_str());
+    sqlx::query!(
+        "-- store.accounts.delete.deliveries
+        update unused_deliveries set body = '', payers = '{}', user_id = null
+         where user_id = $1 or payers @> array[$2::text]",
+        id.0,
+        proved
+    )
+    .execute(tx.conn())
+    .await?;
+    if !row.has_records {
+        sqlx::query!("-- store.accounts.delete\ndelete from users where id = $1", id.0)
             .execute(tx.conn())
             .await?;
-        mail::enqueue_farewell(tx, &email, &farewell, NOTICE).await?;
+        mail::enqueue_farewell(tx, &row.email, &farewell, NOTICE).await?;
         return Ok(Deleted::Completely);
     }
-    for statement in [
+    // Executes statements about the user, in this order.
+    macro_rules! for_user {
+        ($($statement:literal),* $(,)?) => {
+            $(sqlx::query!($statement, id.0).execute(tx.conn()).await?;)*
+        };
+    }
+    for_user!(
         "-- store.accounts.delete.cart\ndelete from cart_items where user_id = $1",
         "-- store.accounts.delete.wishlist\ndelete from wishlist where user_id = $1",
         "-- store.accounts.delete.stock_alerts\ndelete from stock_alerts where user_id = $1",
@@ -113,18 +132,13 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
          where user_id = $1 and jsonb_typeof(gateway_response) = 'object'
            and gateway_response ?| array['email', 'name', 'surname']",
-        // The same for deliveries without effect: the row stays, its content is erased.
-        "-- store.accounts.delete.deliveries
-        update unused_deliveries set body = convert_to(id::text, 'UTF8'), user_id = null where user_id = $1",
         // A well-formed hash without a known password; log-ins do not read the row anyway.
         "-- store.accounts.delete.anonymise
         update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,
                last_name = null, avatar = null, role = 'USER', email_verified = false, deleted_at = now(),
                password_hash = '$2b$12$' || repeat('.', 53)
          where id = $1",
-    ] {
-        sqlx::query(statement).bind(id.0).execute(tx.conn()).await?;
-    }
-    mail::enqueue_farewell(tx, &email, &farewell, NOTICE).await?;
+    );
+    mail::enqueue_farewell(tx, &row.email, &farewell, NOTICE).await?;
     Ok(Deleted::Anonymised)
 }

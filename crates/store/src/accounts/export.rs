@@ -6,8 +6,8 @@
 //! (the state of an order) is shown as of the read of its page.
 
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use lockstep_domain::ids::UserId;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::{Result, Tx};
@@ -22,7 +22,19 @@ const PAGE_ROWS: i64 = 200;
 pub struct List {
     /// The name of the list in the file.
     pub name: &'static str,
-    statement: &'static str,
+    read: Read,
+}
+
+/// Reads the lines of a user after a position.
+type Read = fn(&mut Tx, UserId, Option<Place>) -> BoxFuture<'_, sqlx::Result<Vec<Line>>>;
+
+/// A row of a list, if there is one, and how many there are in the page.
+#[derive(Debug)]
+struct Line {
+    line: Option<String>,
+    at: Option<DateTime<Utc>>,
+    id: Option<Uuid>,
+    found: i64,
 }
 
 /// The position of a row in its list: the rows after it remain to be read.
@@ -48,19 +60,29 @@ macro_rules! list {
     ($name:literal, $statement:literal, $rows:literal) => {
         List {
             name: $name,
-            statement: concat!(
-                "-- store.accounts.export.",
-                $statement,
-                "\nwith rows as (select r.line::text as line, r.at, r.id from (",
-                $rows,
-                " order by at, id limit $4) r),
+            read: |tx, user, place| {
+                let lines = sqlx::query_as!(
+                    Line,
+                    "-- store.accounts.export."
+                        + $statement
+                        + "
+                with rows as (select r.line::text as line, r.at, r.id from ("
+                        + $rows
+                        + r#" order by at, id limit $4) r),
                 measured as (
                     select line, at, id, sum(octet_length(line)) over (order by at, id) - octet_length(line) as before
                       from rows)
-                select m.line, m.at, m.id, (select count(*) from rows) as found
+                select m.line as "line?", m.at as "at?", m.id as "id?", (select count(*) from rows) as "found!"
                   from users u left join measured m on m.before < $5
-                 where u.id = $1 and u.deleted_at is null order by m.at, m.id"
-            ),
+                 where u.id = $1 and u.deleted_at is null order by m.at, m.id"#,
+                    user.0,
+                    place.map(|place| place.at),
+                    place.map_or(Uuid::nil(), |place| place.id),
+                    PAGE_ROWS,
+                    PAGE_BYTES
+                );
+                Box::pin(lines.fetch_all(tx.conn()))
+            },
         }
     };
 }
@@ -77,7 +99,7 @@ pub const LISTS: [List; 12] = [
                                from game_keys k where k.order_id = o.id)) as line,
                 o.created_at as at, o.id
            from orders o
-          where o.user_id = $1 and (o.created_at, o.id) > (coalesce($2, '-infinity'), $3)"
+          where o.user_id = $1 and (o.created_at, o.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     // The reference of an adjustment is for admins only.
     list!(
@@ -86,79 +108,81 @@ pub const LISTS: [List; 12] = [
         "select case when t.method = 'ADJUSTMENT' then to_jsonb(t) - 'transaction_hash' else to_jsonb(t) end as line,
                 t.created_at as at, t.id
            from transactions t
-          where t.user_id = $1 and (t.created_at, t.id) > (coalesce($2, '-infinity'), $3)"
+          where t.user_id = $1 and (t.created_at, t.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "topUps",
         "top_ups",
         "select to_jsonb(p) - 'redirect_url' as line, p.created_at as at, p.id
            from top_ups p
-          where p.user_id = $1 and (p.created_at, p.id) > (coalesce($2, '-infinity'), $3)"
+          where p.user_id = $1 and (p.created_at, p.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
-    // What a payment provider reported of a top-up without effect; bytes outside ASCII as `\\ooo`.
+    // What a payment provider reported without effect of a top-up of theirs, or of a payer with their proved e-mail
+    // address; bytes outside ASCII as `\\ooo`.
     list!(
         "paymentEvents",
         "deliveries",
-        "select to_jsonb(d) - array['body', 'digest'] || jsonb_build_object('body', encode(d.body, 'escape')) as line,
+        "select to_jsonb(d) - array['body', 'digest', 'payers'] || jsonb_build_object('body', encode(d.body, 'escape')) as line,
                 d.received_at as at, d.id
            from unused_deliveries d
-          where d.user_id = $1 and (d.received_at, d.id) > (coalesce($2, '-infinity'), $3)"
+          where (d.user_id = $1 or d.payers @> array[(select email from users where id = $1 and email_verified)])
+            and (d.received_at, d.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "keyReveals",
         "key_reveals",
         "select to_jsonb(r) - 'minute' as line, r.at, r.id
            from key_reveals r
-          where r.user_id = $1 and (r.at, r.id) > (coalesce($2, '-infinity'), $3)"
+          where r.user_id = $1 and (r.at, r.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "cart",
         "cart",
         "select to_jsonb(c) || jsonb_build_object('title', g.title) as line, c.added_at as at, c.game_id as id
            from cart_items c join games g on g.id = c.game_id
-          where c.user_id = $1 and (c.added_at, c.game_id) > (coalesce($2, '-infinity'), $3)"
+          where c.user_id = $1 and (c.added_at, c.game_id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "wishlist",
         "wishlist",
         "select to_jsonb(w) || jsonb_build_object('title', g.title) as line, w.added_at as at, w.game_id as id
            from wishlist w join games g on g.id = w.game_id
-          where w.user_id = $1 and (w.added_at, w.game_id) > (coalesce($2, '-infinity'), $3)"
+          where w.user_id = $1 and (w.added_at, w.game_id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "stockAlerts",
         "stock_alerts",
         "select to_jsonb(a) || jsonb_build_object('title', g.title) as line, a.created_at as at, a.game_id as id
            from stock_alerts a join games g on g.id = a.game_id
-          where a.user_id = $1 and (a.created_at, a.game_id) > (coalesce($2, '-infinity'), $3)"
+          where a.user_id = $1 and (a.created_at, a.game_id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "pictures",
         "pictures",
         "select to_jsonb(a) || jsonb_build_object('image', encode(a.image, 'base64')) as line, a.created_at as at, a.id
            from avatars a
-          where a.user_id = $1 and (a.created_at, a.id) > (coalesce($2, '-infinity'), $3)"
+          where a.user_id = $1 and (a.created_at, a.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "sessions",
         "sessions",
         "select to_jsonb(s) - array['refresh_id', 'previous_refresh_id'] as line, s.created_at as at, s.id
            from user_sessions s
-          where s.user_id = $1 and (s.created_at, s.id) > (coalesce($2, '-infinity'), $3)"
+          where s.user_id = $1 and (s.created_at, s.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "loginHistory",
         "login_history",
         "select to_jsonb(h) as line, h.created_at as at, h.id
            from login_history h
-          where h.user_id = $1 and (h.created_at, h.id) > (coalesce($2, '-infinity'), $3)"
+          where h.user_id = $1 and (h.created_at, h.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "letters",
         "letters",
         "select to_jsonb(m) - array['letter', 'sealed', 'lease'] as line, m.created_at as at, m.id
            from mail_outbox m
-          where m.user_id = $1 and (m.created_at, m.id) > (coalesce($2, '-infinity'), $3)"
+          where m.user_id = $1 and (m.created_at, m.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
 ];
 
@@ -167,12 +191,12 @@ pub const LISTS: [List; 12] = [
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn person(tx: &mut Tx, user: UserId) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar(
-        "-- store.accounts.export.person
-        select (to_jsonb(u) - array['password_hash', 'kind', 'deleted_at'])::text
-          from users u where u.id = $1 and u.deleted_at is null",
+    Ok(sqlx::query_scalar!(
+        r#"-- store.accounts.export.person
+        select (to_jsonb(u) - array['password_hash', 'kind', 'deleted_at'])::text as "person!"
+          from users u where u.id = $1 and u.deleted_at is null"#,
+        user.0
     )
-    .bind(user.0)
     .fetch_optional(tx.conn())
     .await?)
 }
@@ -183,27 +207,19 @@ pub async fn person(tx: &mut Tx, user: UserId) -> Result<Option<String>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn page(tx: &mut Tx, user: UserId, list: &List, place: Option<Place>) -> Result<Option<Page>> {
-    let found = sqlx::query(list.statement)
-        .bind(user.0)
-        .bind(place.map(|place| place.at))
-        .bind(place.map_or(Uuid::nil(), |place| place.id))
-        .bind(PAGE_ROWS)
-        .bind(PAGE_BYTES)
-        .fetch_all(tx.conn())
-        .await?;
-    let Some(first) = found.first() else { return Ok(None) };
-    let available: i64 = first.try_get("found")?;
+    let found = (list.read)(tx, user, place).await?;
+    let Some(available) = found.first().map(|line| line.found) else {
+        return Ok(None);
+    };
     let mut page = Page {
         rows: Vec::with_capacity(found.len()),
         next: None,
     };
-    for row in &found {
-        let Some(line) = row.try_get("line")? else { continue };
-        page.rows.push(line);
-        page.next = Some(Place {
-            at: row.try_get("at")?,
-            id: row.try_get("id")?,
-        });
+    for Line { line, at, id, .. } in found {
+        if let (Some(line), Some(at), Some(id)) = (line, at, id) {
+            page.rows.push(line);
+            page.next = Some(Place { at, id });
+        }
     }
     // Fewer than requested, and none left out for its size.
     let read = i64::try_from(page.rows.len()).unwrap_or(i64::MAX);

@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::totp::{Proof, use_proof};
 use super::{AccountError, NOTICE};
-use crate::row::nickname;
+use crate::row::nickname_of;
 use crate::sessions::{self, ClientInfo, NewSession};
 use crate::{Result, Store, Tx, mail};
 
@@ -42,36 +41,35 @@ pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
         .tx_about("accounts.log_in", &[login.user.into()], move |tx| {
             let login = login.clone();
             Box::pin(async move {
-                let row = sqlx::query(
+                let row = sqlx::query!(
                     "-- store.accounts.log_in.check
                     select email, nickname from users
                      where id = $1 and password_hash = $2 and deleted_at is null for share",
+                    login.user.0,
+                    login.password_hash.expose()
                 )
-                .bind(login.user.0)
-                .bind(login.password_hash.expose())
                 .fetch_optional(tx.conn())
                 .await?
                 .ok_or(AccountError::Outdated)?;
                 use_proof(tx, login.user, login.proof).await?;
-                let place: Option<bool> = sqlx::query_scalar(
+                let place = sqlx::query_scalar!(
                     "-- store.accounts.log_in.place
                     select bool_or(address << $2::text::cidr) from login_history
                      where user_id = $1 and succeeded and address is not null
                        and created_at > now() - make_interval(days => $3)",
+                    login.user.0,
+                    login.device.network(),
+                    KNOWN_FOR_DAYS
                 )
-                .bind(login.user.0)
-                .bind(login.device.network())
-                .bind(KNOWN_FOR_DAYS)
                 .fetch_one(tx.conn())
                 .await?;
                 if place == Some(false) {
                     let letter = EmailTemplate::NewDevice {
-                        nickname: nickname(&row)?,
+                        nickname: nickname_of(row.nickname),
                         address: login.device.address_text(),
                         user_agent: login.device.user_agent().map(str::to_owned),
                     };
-                    let email: String = row.try_get("email")?;
-                    mail::enqueue(tx, login.user, &email, &letter, NOTICE).await?;
+                    mail::enqueue(tx, login.user, &row.email, &letter, NOTICE).await?;
                 }
                 note_login(tx, Some(login.user), true, &login.device).await?;
                 sessions::begin(tx, login.user, &login.session, &login.device).await?;
@@ -82,15 +80,15 @@ pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
 }
 
 pub(super) async fn note_login(tx: &mut Tx, user: Option<UserId>, succeeded: bool, device: &ClientInfo) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.accounts.note_login
         insert into login_history (id, user_id, succeeded, address, user_agent) values ($1, $2, $3, $4::text::inet, $5)",
+        Uuid::now_v7(),
+        user.map(|user| user.0),
+        succeeded,
+        device.address_text(),
+        device.user_agent()
     )
-    .bind(Uuid::now_v7())
-    .bind(user.map(|user| user.0))
-    .bind(succeeded)
-    .bind(device.address_text())
-    .bind(device.user_agent())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -129,23 +127,15 @@ pub struct LoginRecord {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn login_history(store: &Store, user: UserId, most: u32) -> Result<Vec<LoginRecord>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query_as!(
+        LoginRecord,
         "-- store.accounts.login_history
-        select created_at, succeeded, host(address) as address, user_agent from login_history
+        select created_at as at, succeeded, host(address) as address, user_agent from login_history
          where user_id = $1 order by created_at desc, id desc limit $2",
+        user.0,
+        i64::from(most)
     )
-    .bind(user.0)
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(LoginRecord {
-                at: row.try_get("created_at")?,
-                succeeded: row.try_get("succeeded")?,
-                address: row.try_get("address")?,
-                user_agent: row.try_get("user_agent")?,
-            })
-        })
-        .collect()
+    Ok(rows)
 }

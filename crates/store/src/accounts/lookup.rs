@@ -3,11 +3,9 @@
 use lockstep_domain::account::{Email, Role};
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 
 use super::logins::KNOWN_FOR_DAYS;
-use crate::row::role;
+use crate::row::role_of;
 use crate::sessions::ClientInfo;
 use crate::{Result, Store};
 
@@ -58,63 +56,70 @@ impl Account {
     }
 }
 
-/// Selects an [`Account`]; `where` compares with `$1`.
+/// The account for which `$condition` about `$1` is true, and whether there was a recent log-in to it from network `$2`.
 macro_rules! select_account {
-    ($name:literal, $condition:literal) => {
-        concat!(
-            "-- ", $name,
-            "
-            select u.id, u.email, u.password_hash, u.nickname, u.first_name, u.last_name, u.avatar, u.role::text as role,
-                   u.email_verified, t.nonce, t.sealed, t.recovery_codes, t.last_step, t.confirmed_at is not null as confirmed,
+    ($store:expr, $name:literal, $condition:literal, $value:expr, $network:expr) => {
+        sqlx::query!(
+            "-- "
+                + $name
+                + r#"
+            select u.id, u.email, u.password_hash, u.nickname, u.first_name, u.last_name, u.avatar, u.role::text as "role!",
+                   u.email_verified, t.nonce as "nonce?", t.sealed as "sealed?", t.recovery_codes as "recovery_codes?",
+                   t.last_step as "last_step?", t.confirmed_at is not null as "confirmed!",
                    exists (select 1 from login_history h
                             where h.user_id = u.id and h.succeeded and h.address << $2::text::cidr
-                              and h.created_at > now() - make_interval(days => $3)) as known_place
+                              and h.created_at > now() - make_interval(days => $3)) as "known_place!"
               from users u left join user_totp t on t.user_id = u.id
-             where u.deleted_at is null and ",
-            $condition
+             where u.deleted_at is null and "# + $condition,
+            $value,
+            $network,
+            KNOWN_FOR_DAYS
         )
+        .fetch_optional($store.alone())
+        .await?
+        .map(|row| {
+            let totp = match (row.nonce, row.recovery_codes, row.last_step) {
+                (Some(nonce), Some(recovery), Some(last_step)) => Some(Totp {
+                    nonce,
+                    sealed: row.sealed,
+                    recovery,
+                    last_step,
+                    confirmed: row.confirmed,
+                }),
+                _ => None,
+            };
+            let account = Account {
+                id: UserId(row.id),
+                email: row.email,
+                password_hash: Secret::new(row.password_hash),
+                nickname: row.nickname,
+                first_name: row.first_name,
+                last_name: row.last_name,
+                avatar: row.avatar,
+                role: role_of(&row.role)?,
+                email_verified: row.email_verified,
+                totp,
+            };
+            Ok((account, row.known_place))
+        })
+        .transpose()
     };
 }
 
-fn account(row: &PgRow) -> Result<Account> {
-    let nonce: Option<Vec<u8>> = row.try_get("nonce")?;
-    let totp = match nonce {
-        Some(nonce) => Some(Totp {
-            nonce,
-            sealed: row.try_get("sealed")?,
-            recovery: row.try_get("recovery_codes")?,
-            last_step: row.try_get("last_step")?,
-            confirmed: row.try_get("confirmed")?,
-        }),
-        None => None,
-    };
-    Ok(Account {
-        id: UserId(row.try_get("id")?),
-        email: row.try_get("email")?,
-        password_hash: Secret::new(row.try_get::<String, _>("password_hash")?),
-        nickname: row.try_get("nickname")?,
-        first_name: row.try_get("first_name")?,
-        last_name: row.try_get("last_name")?,
-        avatar: row.try_get("avatar")?,
-        role: role(row, "role")?,
-        email_verified: row.try_get("email_verified")?,
-        totp,
-    })
-}
-
-/// The account with this address, and whether there was a recent log-in to it from the device's network.
+/// The account with this address, whichever way its accents are typed, and whether there was a recent log-in to it from
+/// the device's network.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn by_email(store: &Store, email: &Email, device: &ClientInfo) -> Result<Option<(Account, bool)>> {
-    let row = sqlx::query(select_account!("store.accounts.by_email", "u.email = $1"))
-        .bind(email.as_str())
-        .bind(device.network())
-        .bind(KNOWN_FOR_DAYS)
-        .fetch_optional(store.alone())
-        .await?;
-    row.map(|row| Ok((account(&row)?, row.try_get("known_place")?)))
-        .transpose()
+    // Two accounts of the existing shop may differ in nothing else: the one as typed goes first.
+    select_account!(
+        store,
+        "store.accounts.by_email",
+        "u.email = any ($1) order by array_position($1::text[], u.email) limit 1",
+        &email.spellings()[..],
+        device.network()
+    )
 }
 
 /// The account with this id.
@@ -122,11 +127,7 @@ pub async fn by_email(store: &Store, email: &Email, device: &ClientInfo) -> Resu
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn by_id(store: &Store, id: UserId) -> Result<Option<Account>> {
-    let row = sqlx::query(select_account!("store.accounts.by_id", "u.id = $1"))
-        .bind(id.0)
-        .bind(None::<String>)
-        .bind(KNOWN_FOR_DAYS)
-        .fetch_optional(store.alone())
-        .await?;
-    row.as_ref().map(account).transpose()
+    let found: Result<Option<(Account, bool)>> =
+        select_account!(store, "store.accounts.by_id", "u.id = $1", id.0, None::<String>);
+    Ok(found?.map(|(account, _)| account))
 }

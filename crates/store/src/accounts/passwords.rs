@@ -5,13 +5,12 @@ use lockstep_domain::account::Email;
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
-use sqlx::Row as _;
 
 use super::codes::{NewCode, put_code};
 use super::logins::note_login;
 use super::totp::drop_strangers_totp;
 use super::{AccountError, NOTICE};
-use crate::row::nickname;
+use crate::row::nickname_of;
 use crate::sessions::{self, ClientInfo};
 use crate::{Result, Store, Tx, mail};
 
@@ -32,12 +31,12 @@ pub async fn change_password(
         .tx_about("accounts.change_password", &[id.into()], move |tx| {
             let (checked, new) = (checked.clone(), new.clone());
             Box::pin(async move {
-                let row = sqlx::query(
+                let row = sqlx::query_scalar!(
                     "-- store.accounts.change_password.check
                     select 1 from users where id = $1 and password_hash = $2 and deleted_at is null for no key update",
+                    id.0,
+                    checked.expose()
                 )
-                .bind(id.0)
-                .bind(checked.expose())
                 .fetch_optional(tx.conn())
                 .await?;
                 if row.is_none() {
@@ -54,13 +53,13 @@ pub async fn change_password(
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn renew_hash(store: &Store, id: UserId, checked: &Secret, new: &Secret) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.accounts.renew_hash
         update users set password_hash = $3 where id = $1 and password_hash = $2 and deleted_at is null",
+        id.0,
+        checked.expose(),
+        new.expose()
     )
-    .bind(id.0)
-    .bind(checked.expose())
-    .bind(new.expose())
     .execute(store.alone())
     .await?;
     Ok(())
@@ -72,32 +71,32 @@ pub(super) async fn set_password(
     new: &Secret,
     keep: Option<SessionId>,
 ) -> Result<(), AccountError> {
-    let row = sqlx::query(
+    let row = sqlx::query!(
         "-- store.accounts.set_password
         update users set password_hash = $2 where id = $1 and deleted_at is null returning email, nickname",
+        id.0,
+        new.expose()
     )
-    .bind(id.0)
-    .bind(new.expose())
     .fetch_optional(tx.conn())
     .await?
     .ok_or(AccountError::NotFound)?;
     sessions::end_all_but(tx, id, keep).await?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.accounts.set_password.links
         delete from one_time_codes where user_id = $1 and purpose = 'RESET_PASSWORD'",
+        id.0
     )
-    .bind(id.0)
     .execute(tx.conn())
     .await?;
-    let email: String = row.try_get("email")?;
-    let letter = EmailTemplate::PasswordChanged {
-        nickname: nickname(&row)?,
+    let template = EmailTemplate::PasswordChanged {
+        nickname: nickname_of(row.nickname),
     };
-    mail::enqueue(tx, id, &email, &letter, NOTICE).await?;
+    mail::enqueue(tx, id, &row.email, &template, NOTICE).await?;
     Ok(())
 }
 
-/// Queues an e-mail with a password reset link to the account with this address; does nothing if there is none. Earlier
+/// Queues an e-mail with a password reset link to the account with this address, whichever way its accents are typed;
+/// does nothing if there is none. Earlier
 /// links stay valid. The result does not show whether the account exists.
 ///
 /// # Errors
@@ -108,22 +107,23 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
         .tx("accounts.send_reset", move |tx| {
             let (email, code) = (email.clone(), code.clone());
             Box::pin(async move {
-                let row = sqlx::query(
+                let row = sqlx::query!(
                     "-- store.accounts.send_reset.look
-                    select id, nickname from users where email = $1 and deleted_at is null for key share",
+                    select id, email, nickname from users where email = any ($1) and deleted_at is null
+                     order by array_position($1::text[], email) limit 1 for key share",
+                    &email.spellings()[..]
                 )
-                .bind(email.as_str())
                 .fetch_optional(tx.conn())
                 .await?;
                 let Some(row) = row else { return Ok(()) };
-                let user = UserId(row.try_get("id")?);
-                put_code(tx, user, email.as_str(), "RESET_PASSWORD", &code).await?;
-                let letter = EmailTemplate::Reset {
-                    nickname: nickname(&row)?,
+                let user = UserId(row.id);
+                put_code(tx, user, &row.email, "RESET_PASSWORD", &code).await?;
+                let template = EmailTemplate::Reset {
+                    nickname: nickname_of(row.nickname),
                     token: code.text.clone(),
                     minutes: code.minutes(),
                 };
-                mail::enqueue(tx, user, email.as_str(), &letter, code.lifetime).await
+                mail::enqueue(tx, user, &row.email, &template, code.lifetime).await
             })
         })
         .await
@@ -134,16 +134,15 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn reset_owner(store: &Store, hash: &[u8; 32]) -> Result<Option<(UserId, String)>> {
-    let row = sqlx::query(
+    let row = sqlx::query!(
         "-- store.accounts.reset_owner
         select c.user_id, u.email from one_time_codes c join users u on u.id = c.user_id
          where c.purpose = 'RESET_PASSWORD' and c.hash = $1 and c.expires_at > now() and u.deleted_at is null",
+        hash.as_slice()
     )
-    .bind(hash.as_slice())
     .fetch_optional(store.alone())
     .await?;
-    row.map(|row| Ok((UserId(row.try_get("user_id")?), row.try_get("email")?)))
-        .transpose()
+    Ok(row.map(|row| (UserId(row.user_id), row.email)))
 }
 
 /// Uses a reset link: sets the password, ends every session, verifies the address, and marks the network as known, so
@@ -163,23 +162,23 @@ pub async fn reset_password(
         .tx("accounts.reset_password", move |tx| {
             let (new, device) = (new.clone(), device.clone());
             Box::pin(async move {
-                let row = sqlx::query(
+                let row = sqlx::query!(
                     "-- store.accounts.reset_password.use
                     delete from one_time_codes
                      where purpose = 'RESET_PASSWORD' and hash = $1 and expires_at > now() returning user_id, email",
+                    hash.as_slice()
                 )
-                .bind(hash.as_slice())
                 .fetch_optional(tx.conn())
                 .await?
                 .ok_or(AccountError::NotFound)?;
-                let user = UserId(row.try_get("user_id")?);
+                let user = UserId(row.user_id);
                 set_password(tx, user, &new, None).await?;
-                let proved = sqlx::query(
+                let proved = sqlx::query!(
                     "-- store.accounts.reset_password.verified
                     update users set email_verified = true where id = $1 and email = $2 and not email_verified",
+                    user.0,
+                    row.email
                 )
-                .bind(user.0)
-                .bind(row.try_get::<String, _>("email")?)
                 .execute(tx.conn())
                 .await?;
                 if proved.rows_affected() == 1 {

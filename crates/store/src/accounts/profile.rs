@@ -2,10 +2,9 @@
 
 use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileChange, ProfileFacts};
 use lockstep_domain::ids::UserId;
-use sqlx::Row as _;
 
 use super::{AccountError, one};
-use crate::row::{how_many, money, role};
+use crate::row::{how_many_of, money_of, role_of};
 use crate::{Result, Store, Tx};
 
 /// A user's profile. Cache it under `CacheKey::UserProfile`; changes of their orders invalidate it too.
@@ -13,33 +12,33 @@ use crate::{Result, Store, Tx};
 /// # Errors
 /// [`StoreError`](crate::StoreError).
 pub async fn profile(tx: &mut Tx, id: UserId) -> Result<Option<ProfileFacts>> {
-    let row = sqlx::query(
-        "-- store.accounts.profile
-        select u.email, u.nickname, u.first_name, u.last_name, u.avatar, u.balance, u.role::text as role, u.email_verified,
+    let row = sqlx::query!(
+        r#"-- store.accounts.profile
+        select u.email, u.nickname, u.first_name, u.last_name, u.avatar, u.balance, u.role::text as "role!", u.email_verified,
                u.created_at,
-               exists (select 1 from user_totp f where f.user_id = u.id and f.confirmed_at is not null) as second_factor,
-               coalesce(t.games, 0) as games, coalesce(t.orders, 0) as orders, coalesce(t.saved, 0)::numeric(12,2) as saved
-          from users u left join user_totals t on t.user_id = u.id where u.id = $1 and u.deleted_at is null",
+               exists (select 1 from user_totp f where f.user_id = u.id and f.confirmed_at is not null) as "second_factor!",
+               coalesce(t.games, 0) as "games!", coalesce(t.orders, 0) as "orders!", coalesce(t.saved, 0)::numeric(12,2) as "saved!"
+          from users u left join user_totals t on t.user_id = u.id where u.id = $1 and u.deleted_at is null"#,
+        id.0
     )
-    .bind(id.0)
     .fetch_optional(tx.conn())
     .await?;
     row.map(|row| {
         Ok(ProfileFacts {
             id,
-            email: row.try_get("email")?,
-            nickname: row.try_get("nickname")?,
-            first_name: row.try_get("first_name")?,
-            last_name: row.try_get("last_name")?,
-            avatar: row.try_get("avatar")?,
-            balance: money(&row, "balance")?,
-            role: role(&row, "role")?,
-            email_verified: row.try_get("email_verified")?,
-            second_factor: row.try_get("second_factor")?,
-            created_at: row.try_get("created_at")?,
-            games_purchased: how_many(&row, "games")?,
-            total_orders: how_many(&row, "orders")?,
-            total_saved: money(&row, "saved")?,
+            email: row.email,
+            nickname: row.nickname,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            avatar: row.avatar,
+            balance: money_of(row.balance)?,
+            role: role_of(&row.role)?,
+            email_verified: row.email_verified,
+            second_factor: row.second_factor,
+            created_at: row.created_at,
+            games_purchased: how_many_of(row.games),
+            total_orders: how_many_of(row.orders),
+            total_saved: money_of(row.saved)?,
         })
     })
     .transpose()
@@ -55,27 +54,25 @@ pub async fn change_profile(store: &Store, id: UserId, change: &ProfileChange) -
         .tx_about("accounts.change_profile", &[id.into()], move |tx| {
             let change = change.clone();
             Box::pin(async move {
-                let done = sqlx::query(
+                let done = sqlx::query!(
                     "-- store.accounts.change_profile
                     update users set nickname = case when $2 then $3 else nickname end,
                                      first_name = case when $4 then $5 else first_name end,
                                      last_name = case when $6 then $7 else last_name end,
                                      avatar = case when $8 then $9 else avatar end
                      where id = $1 and deleted_at is null",
-                )
-                .bind(id.0)
-                .bind(change.nickname.is_some())
-                .bind(
+                    id.0,
+                    change.nickname.is_some(),
                     change
                         .nickname
                         .map(|name| name.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())),
+                    change.first_name.is_some(),
+                    change.first_name.flatten(),
+                    change.last_name.is_some(),
+                    change.last_name.flatten(),
+                    change.avatar.is_some(),
+                    change.avatar.flatten()
                 )
-                .bind(change.first_name.is_some())
-                .bind(change.first_name.flatten())
-                .bind(change.last_name.is_some())
-                .bind(change.last_name.flatten())
-                .bind(change.avatar.is_some())
-                .bind(change.avatar.flatten())
                 .execute(tx.conn())
                 .await?;
                 one(&done, AccountError::NotFound)

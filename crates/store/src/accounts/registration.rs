@@ -47,14 +47,14 @@ pub async fn register(
                 insert(tx, &new, Role::User, false).await?;
                 sessions::begin(tx, new.id, &session, &device).await?;
                 note_login(tx, Some(new.id), true, &device).await?;
-                let letter = EmailTemplate::Welcome {
+                let template = EmailTemplate::Welcome {
                     nickname: new.nickname.clone().unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
                     code: Some(code.text.clone()),
                     minutes: code.minutes(),
                 };
                 put_code(tx, new.id, new.email.as_str(), "VERIFY_EMAIL", &code).await?;
                 // It is sent even after its code has expired: `current_welcome` gives it another.
-                mail::enqueue(tx, new.id, new.email.as_str(), &letter, NOTICE).await?;
+                mail::enqueue(tx, new.id, new.email.as_str(), &template, NOTICE).await?;
                 Ok(())
             })
         })
@@ -62,19 +62,19 @@ pub async fn register(
 }
 
 pub(super) async fn insert(tx: &mut Tx, new: &NewAccount, role: Role, verified: bool) -> Result<(), AccountError> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.accounts.insert
         insert into users (id, email, password_hash, nickname, first_name, last_name, role, email_verified)
         values ($1, $2, $3, coalesce($4, 'Newbie Guy'), $5, $6, $7::text::role, $8)",
+        new.id.0,
+        new.email.as_str(),
+        new.password_hash.expose(),
+        new.nickname.as_deref(),
+        new.first_name.as_deref(),
+        new.last_name.as_deref(),
+        role.name(),
+        verified
     )
-    .bind(new.id.0)
-    .bind(new.email.as_str())
-    .bind(new.password_hash.expose())
-    .bind(&new.nickname)
-    .bind(&new.first_name)
-    .bind(&new.last_name)
-    .bind(role.name())
-    .bind(verified)
     .execute(tx.conn())
     .await?;
     Ok(())

@@ -2,8 +2,6 @@
 
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::UserId;
-use sqlx::Row as _;
-use uuid::Uuid;
 
 use super::passwords::set_password;
 use super::registration::{NewAccount, insert};
@@ -34,31 +32,30 @@ pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, 
         .tx("accounts.create_admin", move |tx| {
             let new = new.clone();
             Box::pin(async move {
-                let known = sqlx::query(
+                let known = sqlx::query!(
                     "-- store.accounts.create_admin.look
                     select id, email_verified from users where email = $1 and deleted_at is null for no key update",
+                    new.email.as_str()
                 )
-                .bind(new.email.as_str())
                 .fetch_optional(tx.conn())
                 .await?;
                 let Some(known) = known else {
                     insert(tx, &new, Role::Admin, true).await?;
                     return Ok(AdminMade::Created);
                 };
-                let id = UserId(known.try_get("id")?);
-                let is_proved: bool = known.try_get("email_verified")?;
-                if !is_proved {
+                let id = UserId(known.id);
+                if !known.email_verified {
                     set_password(tx, id, &new.password_hash, None).await?;
                     drop_strangers_totp(tx, id).await?;
                 }
-                sqlx::query(
+                sqlx::query!(
                     "-- store.accounts.create_admin.promote
                     update users set role = 'ADMIN', email_verified = true where id = $1",
+                    id.0
                 )
-                .bind(id.0)
                 .execute(tx.conn())
                 .await?;
-                Ok(if is_proved {
+                Ok(if known.email_verified {
                     AdminMade::Promoted
                 } else {
                     AdminMade::Reclaimed
@@ -79,12 +76,12 @@ pub async fn change_role(store: &Store, id: UserId, role: Role) -> Result<(), Ac
                 if role != Role::Admin {
                     not_the_last_admin(tx, id).await?;
                 }
-                let done = sqlx::query(
+                let done = sqlx::query!(
                     "-- store.accounts.change_role
                     update users set role = $2::text::role where id = $1 and deleted_at is null",
+                    id.0,
+                    role.name()
                 )
-                .bind(id.0)
-                .bind(role.name())
                 .execute(tx.conn())
                 .await?;
                 one(&done, AccountError::NotFound)
@@ -95,9 +92,9 @@ pub async fn change_role(store: &Store, id: UserId, role: Role) -> Result<(), Ac
 
 /// Locks all admins, so that two cannot be demoted at the same moment.
 pub(super) async fn not_the_last_admin(tx: &mut Tx, id: UserId) -> Result<(), AccountError> {
-    let admins: Vec<Uuid> = sqlx::query_scalar(
+    let admins = sqlx::query_scalar!(
         "-- store.accounts.not_the_last_admin
-        select id from users where role = 'ADMIN' order by id for no key update",
+        select id from users where role = 'ADMIN' order by id for no key update"
     )
     .fetch_all(tx.conn())
     .await?;

@@ -3,12 +3,9 @@
 
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::{SessionId, UserId};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
 use super::{AccountError, NOTICE, one};
-use crate::row::nickname;
+use crate::row::nickname_of;
 use crate::{Result, Store, Tx, audit, mail, sessions};
 
 /// SHA-256 of a recovery code.
@@ -33,35 +30,35 @@ pub fn place(user: UserId) -> String {
 pub(super) async fn use_proof(tx: &mut Tx, user: UserId, proof: Option<Proof>) -> Result<(), AccountError> {
     let fine = match proof {
         Some(Proof::Step(step)) => {
-            sqlx::query(
+            sqlx::query!(
                 "-- store.accounts.use_totp_step
                 update user_totp set last_step = $2 where user_id = $1 and confirmed_at is not null and last_step < $2",
+                user.0,
+                step
             )
-            .bind(user.0)
-            .bind(step)
             .execute(tx.conn())
             .await?
             .rows_affected()
                 == 1
         }
         Some(Proof::Recovery(hash)) => {
-            sqlx::query(
+            sqlx::query!(
                 "-- store.accounts.use_recovery_code
                 update user_totp set recovery_codes = array_remove(recovery_codes, $2)
                  where user_id = $1 and confirmed_at is not null and $2 = any (recovery_codes)",
+                user.0,
+                hash.as_slice()
             )
-            .bind(user.0)
-            .bind(hash.as_slice())
             .execute(tx.conn())
             .await?
             .rows_affected()
                 == 1
         }
-        None => sqlx::query(
+        None => sqlx::query_scalar!(
             "-- store.accounts.no_totp
             select 1 from user_totp where user_id = $1 and confirmed_at is not null",
+            user.0
         )
-        .bind(user.0)
         .fetch_optional(tx.conn())
         .await?
         .is_none(),
@@ -75,16 +72,16 @@ pub(super) async fn use_proof(tx: &mut Tx, user: UserId, proof: Option<Proof>) -
 /// # Errors
 /// [`AccountError::SecondFactorExists`] when one is already confirmed.
 pub async fn offer_totp(store: &Store, id: UserId, nonce: [u8; 32], sealed: &[u8]) -> Result<(), AccountError> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.offer_totp
         insert into user_totp (user_id, nonce, sealed) values ($1, $2, $3)
         on conflict (user_id) do update
            set nonce = excluded.nonce, sealed = excluded.sealed, created_at = now(), last_step = 0
          where user_totp.confirmed_at is null",
+        id.0,
+        nonce.as_slice(),
+        sealed
     )
-    .bind(id.0)
-    .bind(nonce.as_slice())
-    .bind(sealed)
     .execute(store.alone())
     .await?;
     one(&done, AccountError::SecondFactorExists)
@@ -108,21 +105,20 @@ pub async fn confirm_totp(
         .tx_about("accounts.confirm_totp", &[id.into()], move |tx| {
             let (nonce, recovery) = (nonce.clone(), recovery.clone());
             Box::pin(async move {
-                let done = sqlx::query(
+                let done = sqlx::query!(
                     "-- store.accounts.confirm_totp
                     update user_totp set confirmed_at = now(), last_step = $3, recovery_codes = $4
                      where user_id = $1 and nonce = $2 and confirmed_at is null",
+                    id.0,
+                    &nonce,
+                    step,
+                    &recovery
                 )
-                .bind(id.0)
-                .bind(nonce)
-                .bind(step)
-                .bind(recovery)
                 .execute(tx.conn())
                 .await?;
                 one(&done, AccountError::Outdated)?;
                 sessions::end_all_but(tx, id, Some(session)).await?;
-                sqlx::query("-- store.accounts.confirm_totp.session\nupdate user_sessions set second_factor = true where id = $1")
-                    .bind(session.0)
+                sqlx::query!("-- store.accounts.confirm_totp.session\nupdate user_sessions set second_factor = true where id = $1", session.0)
                     .execute(tx.conn())
                     .await?;
                 notify(tx, id, |nickname| EmailTemplate::SecondFactorAdded { nickname }).await?;
@@ -148,12 +144,12 @@ pub async fn replace_recovery_codes(
             let recovery = recovery.clone();
             Box::pin(async move {
                 use_proof(tx, id, Some(proof)).await?;
-                sqlx::query(
+                sqlx::query!(
                     "-- store.accounts.replace_recovery_codes
                     update user_totp set recovery_codes = $2 where user_id = $1",
+                    id.0,
+                    &recovery
                 )
-                .bind(id.0)
-                .bind(recovery)
                 .execute(tx.conn())
                 .await?;
                 Ok(())
@@ -192,11 +188,11 @@ pub async fn reset_totp(store: &Store, email: &str, machine: &str) -> Result<boo
         .tx("accounts.reset_totp", move |tx| {
             let (email, machine) = (email.clone(), machine.clone());
             Box::pin(async move {
-                let id: Option<Uuid> = sqlx::query_scalar(
+                let id = sqlx::query_scalar!(
                     "-- store.accounts.reset_totp.look
                     select id from users where email = $1 and deleted_at is null for no key update",
+                    &email
                 )
-                .bind(&email)
                 .fetch_optional(tx.conn())
                 .await?;
                 let id = UserId(id.ok_or(AccountError::NotFound)?);
@@ -215,16 +211,17 @@ pub async fn reset_totp(store: &Store, email: &str, machine: &str) -> Result<boo
 
 /// Removes the authenticator; true if a confirmed one existed.
 pub(super) async fn drop_totp(tx: &mut Tx, id: UserId) -> Result<bool> {
-    let confirmed: Option<bool> = sqlx::query_scalar(
-        "-- store.accounts.remove_totp\ndelete from user_totp where user_id = $1 returning confirmed_at is not null",
+    let confirmed = sqlx::query_scalar!(
+        r#"-- store.accounts.remove_totp
+    delete from user_totp where user_id = $1 returning confirmed_at is not null as "confirmed!""#,
+        id.0
     )
-    .bind(id.0)
     .fetch_optional(tx.conn())
     .await?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.accounts.remove_totp.sessions\nupdate user_sessions set second_factor = false where user_id = $1",
+        id.0
     )
-    .bind(id.0)
     .execute(tx.conn())
     .await?;
     Ok(confirmed == Some(true))
@@ -240,13 +237,14 @@ pub(super) async fn drop_strangers_totp(tx: &mut Tx, id: UserId) -> Result<()> {
 }
 
 /// Queues an e-mail to the owner.
-async fn notify(tx: &mut Tx, id: UserId, letter: impl FnOnce(String) -> EmailTemplate + Send) -> Result<()> {
-    let row = sqlx::query("-- store.accounts.notify\nselect email, nickname from users where id = $1")
-        .bind(id.0)
-        .fetch_one(tx.conn())
-        .await?;
-    let email: String = row.try_get("email")?;
-    mail::enqueue(tx, id, &email, &letter(nickname(&row)?), NOTICE).await
+async fn notify(tx: &mut Tx, id: UserId, template: impl FnOnce(String) -> EmailTemplate + Send) -> Result<()> {
+    let row = sqlx::query!(
+        "-- store.accounts.notify\nselect email, nickname from users where id = $1",
+        id.0
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    mail::enqueue(tx, id, &row.email, &template(nickname_of(row.nickname)), NOTICE).await
 }
 
 fn bytes(hashes: &[RecoveryHash]) -> Vec<Vec<u8>> {
@@ -264,28 +262,21 @@ pub struct SealedTotp {
     pub sealed: Option<Vec<u8>>,
 }
 
-fn sealed_totp(row: &PgRow) -> Result<SealedTotp> {
-    Ok(SealedTotp {
-        user: UserId(row.try_get("user_id")?),
-        nonce: row.try_get("nonce")?,
-        sealed: row.try_get("sealed")?,
-    })
-}
-
 /// A page of second factors, by user, for a rotation.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn totp_page(store: &Store, after: Option<UserId>, most: u32) -> Result<Vec<SealedTotp>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query_as!(
+        SealedTotp,
         "-- store.accounts.totp_page
-        select user_id, nonce, sealed from user_totp where $1::uuid is null or user_id > $1 order by user_id limit $2",
+        select user_id as user, nonce, sealed from user_totp where $1::uuid is null or user_id > $1 order by user_id limit $2",
+        after.map(|user| user.0),
+        i64::from(most)
     )
-    .bind(after.map(|user| user.0))
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter().map(sealed_totp).collect()
+    Ok(rows)
 }
 
 /// Replaces the sealed secret and the nonce if both are still those that were read. The nonce is replaced too: the
@@ -294,16 +285,16 @@ pub async fn totp_page(store: &Store, after: Option<UserId>, most: u32) -> Resul
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn reseal_totp(store: &Store, before: &SealedTotp, nonce: [u8; 32], sealed: &[u8]) -> Result<bool> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.reseal_totp
         update user_totp set nonce = $4, sealed = $5
          where user_id = $1 and nonce = $2 and sealed is not distinct from $3",
+        before.user.0,
+        &before.nonce,
+        before.sealed.as_deref(),
+        nonce.as_slice(),
+        sealed
     )
-    .bind(before.user.0)
-    .bind(&before.nonce)
-    .bind(&before.sealed)
-    .bind(nonce.as_slice())
-    .bind(sealed)
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)

@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::admin::{SyncProgress, SyncStatus};
-use sqlx::Row as _;
 
-use crate::row::how_many;
+use crate::row::how_many_of;
 use crate::{Result, Tx};
 
 /// A run that has recorded nothing for this time no longer counts as running, in seconds.
@@ -15,24 +14,25 @@ const SILENT: i32 = 120;
 /// # Errors
 /// [`crate::StoreError`].
 pub async fn status(tx: &mut Tx, now: DateTime<Utc>) -> Result<SyncStatus> {
-    let row = sqlx::query(
-        "-- store.admin.sync.status
+    let row = sqlx::query!(
+        r#"-- store.admin.sync.status
         select (select max(finished_at) from sync_runs where status = 'COMPLETED') as last_sync,
-               (select count(*) from games where withdrawn_at is null and g2a_product_id is not null) as products,
-               (select count(*) from games where withdrawn_at is null and g2a_product_id is not null and in_stock) as in_stock,
-               exists (select 1 from sync_runs where status = 'RUNNING' and updated_at > $1 - make_interval(secs => $2)) as running",
+               (select count(*) from games where withdrawn_at is null and g2a_product_id is not null) as "products!",
+               (select count(*) from games where withdrawn_at is null and g2a_product_id is not null and in_stock) as "in_stock!",
+               exists (select 1 from sync_runs
+                        where status = 'RUNNING' and updated_at > $1::timestamptz - make_interval(secs => $2)) as "running!""#,
+        now,
+        f64::from(SILENT)
     )
-    .bind(now)
-    .bind(f64::from(SILENT))
     .fetch_one(tx.conn())
     .await?;
-    let (products, in_stock) = (how_many(&row, "products")?, how_many(&row, "in_stock")?);
+    let (products, in_stock) = (how_many_of(row.products), how_many_of(row.in_stock));
     Ok(SyncStatus {
-        last_sync: row.try_get("last_sync")?,
+        last_sync: row.last_sync,
         total_products: products,
         in_stock,
         out_of_stock: products.saturating_sub(in_stock),
-        sync_in_progress: row.try_get("running")?,
+        sync_in_progress: row.running,
     })
 }
 
@@ -41,22 +41,22 @@ pub async fn status(tx: &mut Tx, now: DateTime<Utc>) -> Result<SyncStatus> {
 /// # Errors
 /// [`crate::StoreError`].
 pub async fn progress(tx: &mut Tx, now: DateTime<Utc>) -> Result<SyncProgress> {
-    let row = sqlx::query(
-        "-- store.admin.sync.progress
-        select started_at, pages_read, coalesce(pages_total, 0) as pages_total, seen, skipped
-          from sync_runs where status = 'RUNNING' and updated_at > $1 - make_interval(secs => $2)
-         order by started_at desc limit 1",
+    let row = sqlx::query!(
+        r#"-- store.admin.sync.progress
+        select started_at, pages_read, coalesce(pages_total, 0) as "pages_total!", seen, skipped
+          from sync_runs where status = 'RUNNING' and updated_at > $1::timestamptz - make_interval(secs => $2)
+         order by started_at desc limit 1"#,
+        now,
+        f64::from(SILENT)
     )
-    .bind(now)
-    .bind(f64::from(SILENT))
     .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else {
         return Ok(SyncProgress::default());
     };
-    let number = |column: &str| -> Result<u32> { Ok(u32::try_from(row.try_get::<i32, _>(column)?).unwrap_or(0)) };
-    let (read, all, seen) = (number("pages_read")?, number("pages_total")?, number("seen")?);
-    let started: DateTime<Utc> = row.try_get("started_at")?;
+    let number = |column: i32| u32::try_from(column).unwrap_or(0);
+    let (read, all, seen) = (number(row.pages_read), number(row.pages_total), number(row.seen));
+    let started = row.started_at;
     Ok(SyncProgress {
         in_progress: true,
         current_page: read,
@@ -64,7 +64,7 @@ pub async fn progress(tx: &mut Tx, now: DateTime<Utc>) -> Result<SyncProgress> {
         products_processed: seen,
         // Assumes the average number of products per page so far.
         products_total: seen.checked_div(read).map_or(0, |a_page| a_page.saturating_mul(all)),
-        errors: number("skipped")?,
+        errors: number(row.skipped),
         started_at: Some(started),
         estimated_completion: now
             .signed_duration_since(started)

@@ -4,11 +4,9 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::admin::{OrderStanding, OrderTransaction, Page, TransactionList, TransactionRow};
 use lockstep_domain::ids::OrderId;
 use lockstep_domain::purchase::PaymentStatus;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 
 use super::{bounds, contains, user_brief};
-use crate::row::{how_many, money, order_status, payment_status, transaction_type};
+use crate::row::{how_many_of, money_of, order_status_of, payment_status_of, transaction_type_of};
 use crate::{Result, Tx};
 
 /// Which bookings.
@@ -35,6 +33,23 @@ pub enum Method {
     Contains(String),
 }
 
+/// The [`OrderTransaction`] in a row of either statement below.
+macro_rules! transaction {
+    ($row:ident) => {
+        OrderTransaction {
+            id: $row.id,
+            kind: transaction_type_of(&$row.kind)?,
+            amount: money_of($row.amount)?,
+            currency: $row.currency,
+            method: $row.method,
+            status: payment_status_of(&$row.status)?,
+            description: $row.description,
+            transaction_hash: $row.transaction_hash,
+            created_at: $row.created_at,
+        }
+    };
+}
+
 /// Bookings, newest first.
 ///
 /// # Errors
@@ -48,95 +63,80 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Transactio
     };
     let status = filter.status.map(PaymentStatus::as_str);
     let hash = filter.transaction_hash.as_deref().map(contains);
-    let rows = sqlx::query(
-        "-- store.admin.transactions.list
-        select t.id, t.user_id, u.email, u.nickname, u.first_name, u.last_name, t.order_id, o.status::text as order_status,
-               t.type::text as type, t.amount, t.currency, t.method, t.status::text as status, t.description,
+    let rows = sqlx::query!(
+        r#"-- store.admin.transactions.list
+        select t.id, t.user_id, u.email, u.nickname, u.first_name, u.last_name, t.order_id,
+               o.status::text as "order_status?",
+               t.type::text as "kind!", t.amount, t.currency, t.method, t.status::text as "status!", t.description,
                t.transaction_hash, t.created_at
           from transactions t join users u on u.id = t.user_id left join orders o on o.id = t.order_id
          where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2)
-           and ($3::payment_status is null or t.status = $3::payment_status)
+           and ($3::text::payment_status is null or t.status = $3::text::payment_status)
            and ($4::timestamptz is null or t.created_at >= $4) and ($5::timestamptz is null or t.created_at < $5)
            and ($6::text is null or t.transaction_hash ilike $6)
-         order by t.created_at desc, t.id desc limit $7 offset $8",
+         order by t.created_at desc, t.id desc limit $7 offset $8"#,
+        exact,
+        part,
+        status,
+        filter.from,
+        filter.until,
+        hash,
+        limit,
+        offset
     )
-    .persistent(false)
-    .bind(exact)
-    .bind(&part)
-    .bind(status)
-    .bind(filter.from)
-    .bind(filter.until)
-    .bind(&hash)
-    .bind(limit)
-    .bind(offset)
-    .fetch_all(tx.conn())
+    .fetch_all(tx.uncached())
     .await?;
-    let total = sqlx::query(
-        "-- store.admin.transactions.count
-        select count(*) from transactions t
+    let total = sqlx::query_scalar!(
+        r#"-- store.admin.transactions.count
+        select count(*) as "count!" from transactions t
          where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2)
-           and ($3::payment_status is null or t.status = $3::payment_status)
+           and ($3::text::payment_status is null or t.status = $3::text::payment_status)
            and ($4::timestamptz is null or t.created_at >= $4) and ($5::timestamptz is null or t.created_at < $5)
-           and ($6::text is null or t.transaction_hash ilike $6)",
+           and ($6::text is null or t.transaction_hash ilike $6)"#,
+        exact,
+        part,
+        status,
+        filter.from,
+        filter.until,
+        hash
     )
-    .persistent(false)
-    .bind(exact)
-    .bind(&part)
-    .bind(status)
-    .bind(filter.from)
-    .bind(filter.until)
-    .bind(&hash)
-    .fetch_one(tx.conn())
+    .fetch_one(tx.uncached())
     .await?;
     let transactions = rows
-        .iter()
+        .into_iter()
         .map(|row| {
-            let order = match row.try_get("order_id")? {
-                Some(id) => Some(OrderStanding {
+            let order = match (row.order_id, row.order_status.as_deref()) {
+                (Some(id), Some(status)) => Some(OrderStanding {
                     id,
-                    status: order_status(row, "order_status")?,
+                    status: order_status_of(status)?,
                 }),
-                None => None,
+                _ => None,
             };
             Ok(TransactionRow {
-                user_id: row.try_get("user_id")?,
-                user: user_brief(row)?,
-                order_id: order.as_ref().map(|order| order.id),
+                user_id: row.user_id,
+                user: user_brief!(row),
+                order_id: row.order_id,
                 order,
-                transaction: transaction(row)?,
+                transaction: transaction!(row),
             })
         })
         .collect::<Result<_>>()?;
     Ok(TransactionList {
         transactions,
-        paging: page.of(how_many(&total, 0)?),
+        paging: page.of(how_many_of(total)),
     })
 }
 
 /// The booking that paid for an order.
 pub(super) async fn of_order(tx: &mut Tx, order: OrderId) -> Result<Option<OrderTransaction>> {
-    let row = sqlx::query(
-        "-- store.admin.transactions.of_order
-        select id, type::text as type, amount, currency, method, status::text as status, description, transaction_hash,
+    let row = sqlx::query!(
+        r#"-- store.admin.transactions.of_order
+        select id, type::text as "kind!", amount, currency, method, status::text as "status!", description, transaction_hash,
                created_at
-          from transactions where order_id = $1 and type = 'PURCHASE'",
+          from transactions where order_id = $1 and type = 'PURCHASE'"#,
+        order.0
     )
-    .bind(order.0)
     .fetch_optional(tx.conn())
     .await?;
-    row.as_ref().map(transaction).transpose()
-}
-
-fn transaction(row: &PgRow) -> Result<OrderTransaction> {
-    Ok(OrderTransaction {
-        id: row.try_get("id")?,
-        kind: transaction_type(row, "type")?,
-        amount: money(row, "amount")?,
-        currency: row.try_get("currency")?,
-        method: row.try_get("method")?,
-        status: payment_status(row, "status")?,
-        description: row.try_get("description")?,
-        transaction_hash: row.try_get("transaction_hash")?,
-        created_at: row.try_get("created_at")?,
-    })
+    row.map(|row| Ok(transaction!(row))).transpose()
 }

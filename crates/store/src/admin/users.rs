@@ -5,11 +5,13 @@ use lockstep_domain::admin::{
     Activity, LoginAttempt, OrderBrief, Page, TransactionBrief, UserDetail, UserList, UserRow,
 };
 use lockstep_domain::ids::UserId;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
+use rust_decimal::Decimal;
+use uuid::Uuid;
 
 use super::{bounds, contains};
-use crate::row::{how_many, money, nickname, order_status, payment_status, role, transaction_type};
+use crate::row::{
+    how_many_of, money_of, nickname_of, order_status_of, payment_status_of, role_of, transaction_type_of,
+};
 use crate::{Result, Tx};
 
 /// Number of rows of each kind in a user's details.
@@ -42,56 +44,68 @@ pub struct Span {
 pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<UserList> {
     let (limit, offset) = bounds(page);
     let [query, email, name] = [&filter.query, &filter.email, &filter.name].map(|text| text.as_deref().map(contains));
-    let rows = sqlx::query(
-        "-- store.admin.users.list
-        select u.id, u.email, u.nickname, u.first_name, u.last_name, u.balance, u.role::text as role, u.created_at,
-               coalesce(t.orders, 0) as orders
+    let rows = sqlx::query_as!(
+        Account,
+        r#"-- store.admin.users.list
+        select u.id, u.email, u.nickname, u.first_name, u.last_name, u.balance, u.role::text as "role!", u.created_at,
+               coalesce(t.orders, 0) as "orders!"
           from users u left join user_totals t on t.user_id = u.id
          where u.deleted_at is null
            and ($1::text is null or concat_ws(' ', u.email, u.nickname, u.first_name, u.last_name) ilike $1)
            and ($2::text is null or u.email ilike $2)
            and ($3::text is null or concat_ws(' ', u.nickname, u.first_name, u.last_name) ilike $3)
-         order by u.created_at desc, u.id desc limit $4 offset $5",
+         order by u.created_at desc, u.id desc limit $4 offset $5"#,
+        query,
+        email,
+        name,
+        limit,
+        offset
     )
-    .persistent(false)
-    .bind(&query)
-    .bind(&email)
-    .bind(&name)
-    .bind(limit)
-    .bind(offset)
-    .fetch_all(tx.conn())
+    .fetch_all(tx.uncached())
     .await?;
-    let count = sqlx::query(
-        "-- store.admin.users.count
-        select count(*) from users u
+    let count = sqlx::query_scalar!(
+        r#"-- store.admin.users.count
+        select count(*) as "count!" from users u
          where u.deleted_at is null
            and ($1::text is null or concat_ws(' ', u.email, u.nickname, u.first_name, u.last_name) ilike $1)
            and ($2::text is null or u.email ilike $2)
-           and ($3::text is null or concat_ws(' ', u.nickname, u.first_name, u.last_name) ilike $3)",
+           and ($3::text is null or concat_ws(' ', u.nickname, u.first_name, u.last_name) ilike $3)"#,
+        query,
+        email,
+        name
     )
-    .persistent(false)
-    .bind(&query)
-    .bind(&email)
-    .bind(&name)
-    .fetch_one(tx.conn())
+    .fetch_one(tx.uncached())
     .await?;
     Ok(UserList {
-        users: rows.iter().map(user).collect::<Result<_>>()?,
-        paging: page.of(how_many(&count, 0)?),
+        users: rows.into_iter().map(user).collect::<Result<_>>()?,
+        paging: page.of(how_many_of(count)),
     })
 }
 
-fn user(row: &PgRow) -> Result<UserRow> {
+/// An account in a list.
+struct Account {
+    id: Uuid,
+    email: String,
+    nickname: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    balance: Decimal,
+    role: String,
+    created_at: DateTime<Utc>,
+    orders: i64,
+}
+
+fn user(row: Account) -> Result<UserRow> {
     Ok(UserRow {
-        id: row.try_get("id")?,
-        email: row.try_get("email")?,
-        nickname: nickname(row)?,
-        first_name: row.try_get("first_name")?,
-        last_name: row.try_get("last_name")?,
-        balance: money(row, "balance")?,
-        role: role(row, "role")?,
-        created_at: row.try_get("created_at")?,
-        orders_count: how_many(row, "orders")?,
+        id: row.id,
+        email: row.email,
+        nickname: nickname_of(row.nickname),
+        first_name: row.first_name,
+        last_name: row.last_name,
+        balance: money_of(row.balance)?,
+        role: role_of(&row.role)?,
+        created_at: row.created_at,
+        orders_count: how_many_of(row.orders),
     })
 }
 
@@ -100,18 +114,19 @@ fn user(row: &PgRow) -> Result<UserRow> {
 /// # Errors
 /// [`crate::StoreError`].
 pub async fn detail(tx: &mut Tx, id: UserId) -> Result<Option<UserDetail>> {
-    let row = sqlx::query(
-        "-- store.admin.users.detail
-        select u.id, u.email, u.nickname, u.first_name, u.last_name, u.balance, u.role::text as role, u.created_at,
-               coalesce(t.orders, 0) as orders
-          from users u left join user_totals t on t.user_id = u.id where u.id = $1 and u.deleted_at is null",
+    let row = sqlx::query_as!(
+        Account,
+        r#"-- store.admin.users.detail
+        select u.id, u.email, u.nickname, u.first_name, u.last_name, u.balance, u.role::text as "role!", u.created_at,
+               coalesce(t.orders, 0) as "orders!"
+          from users u left join user_totals t on t.user_id = u.id where u.id = $1 and u.deleted_at is null"#,
+        id.0
     )
-    .bind(id.0)
     .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(UserDetail {
-        user: user(&row)?,
+        user: user(row)?,
         orders: orders(tx, id, Span::default()).await?,
         transactions: transactions(tx, id, Span::default()).await?,
     }))
@@ -135,10 +150,13 @@ pub enum Kind {
 /// # Errors
 /// [`crate::StoreError`].
 pub async fn activity(tx: &mut Tx, id: UserId, kind: Kind, span: Span) -> Result<Option<Activity>> {
-    let known = sqlx::query("-- store.admin.users.exists\nselect 1 from users where id = $1")
-        .bind(id.0)
-        .fetch_optional(tx.conn())
-        .await?;
+    let known = sqlx::query_scalar!(
+        r#"-- store.admin.users.exists
+        select 1 as "known!" from users where id = $1"#,
+        id.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     if known.is_none() {
         return Ok(None);
     }
@@ -162,77 +180,67 @@ pub async fn activity(tx: &mut Tx, id: UserId, kind: Kind, span: Span) -> Result
 }
 
 async fn logins(tx: &mut Tx, id: UserId, span: Span) -> Result<Vec<LoginAttempt>> {
-    let rows = sqlx::query(
+    Ok(sqlx::query_as!(
+        LoginAttempt,
         "-- store.admin.users.logins
-        select id, host(address) as address, user_agent, succeeded, created_at from login_history
+        select id, host(address) as ip_address, user_agent, succeeded as success, created_at from login_history
          where user_id = $1 and ($2::timestamptz is null or created_at >= $2) and ($3::timestamptz is null or created_at < $3)
          order by created_at desc, id desc limit $4",
+        id.0,
+        span.from,
+        span.until,
+        NEWEST
     )
-    .bind(id.0)
-    .bind(span.from)
-    .bind(span.until)
-    .bind(NEWEST)
     .fetch_all(tx.conn())
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(LoginAttempt {
-                id: row.try_get("id")?,
-                ip_address: row.try_get("address")?,
-                user_agent: row.try_get("user_agent")?,
-                success: row.try_get("succeeded")?,
-                created_at: row.try_get("created_at")?,
-            })
-        })
-        .collect()
+    .await?)
 }
 
 async fn orders(tx: &mut Tx, id: UserId, span: Span) -> Result<Vec<OrderBrief>> {
-    let rows = sqlx::query(
-        "-- store.admin.users.orders
-        select id, status::text as status, total, created_at from orders
+    let rows = sqlx::query!(
+        r#"-- store.admin.users.orders
+        select id, status::text as "status!", total, created_at from orders
          where user_id = $1 and ($2::timestamptz is null or created_at >= $2) and ($3::timestamptz is null or created_at < $3)
-         order by created_at desc, id desc limit $4",
+         order by created_at desc, id desc limit $4"#,
+        id.0,
+        span.from,
+        span.until,
+        NEWEST
     )
-    .bind(id.0)
-    .bind(span.from)
-    .bind(span.until)
-    .bind(NEWEST)
     .fetch_all(tx.conn())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
             Ok(OrderBrief {
-                id: row.try_get("id")?,
-                status: order_status(row, "status")?,
-                total: money(row, "total")?,
-                created_at: row.try_get("created_at")?,
+                id: row.id,
+                status: order_status_of(&row.status)?,
+                total: money_of(row.total)?,
+                created_at: row.created_at,
             })
         })
         .collect()
 }
 
 async fn transactions(tx: &mut Tx, id: UserId, span: Span) -> Result<Vec<TransactionBrief>> {
-    let rows = sqlx::query(
-        "-- store.admin.users.transactions
-        select id, type::text as type, amount, status::text as status, created_at from transactions
+    let rows = sqlx::query!(
+        r#"-- store.admin.users.transactions
+        select id, type::text as "kind!", amount, status::text as "status!", created_at from transactions
          where user_id = $1 and ($2::timestamptz is null or created_at >= $2) and ($3::timestamptz is null or created_at < $3)
-         order by created_at desc, id desc limit $4",
+         order by created_at desc, id desc limit $4"#,
+        id.0,
+        span.from,
+        span.until,
+        NEWEST
     )
-    .bind(id.0)
-    .bind(span.from)
-    .bind(span.until)
-    .bind(NEWEST)
     .fetch_all(tx.conn())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
             Ok(TransactionBrief {
-                id: row.try_get("id")?,
-                kind: transaction_type(row, "type")?,
-                amount: money(row, "amount")?,
-                status: payment_status(row, "status")?,
-                created_at: row.try_get("created_at")?,
+                id: row.id,
+                kind: transaction_type_of(&row.kind)?,
+                amount: money_of(row.amount)?,
+                status: payment_status_of(&row.status)?,
+                created_at: row.created_at,
             })
         })
         .collect()

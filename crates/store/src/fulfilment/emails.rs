@@ -8,8 +8,8 @@ use std::time::Duration;
 use lockstep_domain::email_template::{DeliveredCopy, EmailTemplate, RefundedCopy};
 use lockstep_domain::ids::{KeyId, OrderId, UserId};
 use lockstep_domain::{Money, Secret};
-use sqlx::Row as _;
 
+use crate::row::{money_of, refund_reason_of};
 use crate::{Result, StoreError, Tx};
 
 /// How long an e-mail about keys is worth sending.
@@ -35,42 +35,43 @@ impl fmt::Debug for EmailSettings {
 
 /// Queues the e-mails about units that have ended and were not reported yet: delivered ones and refunded ones.
 pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, emails: &EmailSettings) -> Result<()> {
-    let rows = sqlx::query(
-        "-- store.fulfilment.tell
+    let rows = sqlx::query!(
+        r#"-- store.fulfilment.tell
         with told as (
             update order_units set told_at = now()
              where order_id = $1 and state in ('DONE', 'REFUNDED') and told_at is null returning *)
-        select u.state, u.price_paid, u.refunded_for, g.title, o.number, k.id as key_id, k.key_ciphertext, k.is_file,
-               p.email, coalesce(p.nickname, split_part(p.email, '@', 1)) as nickname
+        select u.state, u.price_paid, u.refunded_for, g.title, o.number, k.id as "key_id?",
+               k.key_ciphertext as "key_ciphertext?", k.is_file as "is_file?", p.email,
+               coalesce(p.nickname, split_part(p.email, '@', 1)) as "nickname!"
           from told u join games g on g.id = u.game_id join orders o on o.id = u.order_id
           join users p on p.id = o.user_id left join game_keys k on k.order_unit_id = u.id
-         order by g.title, u.position",
+         order by g.title, u.position"#,
+        order.0
     )
-    .bind(order.0)
     .fetch_all(tx.conn())
     .await?;
     let (mut copies, mut returned, mut amount, mut shown) = (Vec::new(), Vec::new(), Money::ZERO, Vec::new());
     for row in &rows {
-        let title: String = row.try_get("title")?;
-        if row.try_get::<&str, _>("state")? == "DONE" {
-            let id = KeyId(row.try_get("key_id")?);
-            let open = emails.with_keys.as_ref().filter(|_| !row.get::<bool, _>("is_file"));
-            let key = match open {
-                Some(open) => open(id, row.try_get("key_ciphertext")?),
-                None => None,
+        let title = row.title.clone();
+        if row.state == "DONE" {
+            let (Some(id), Some(sealed), Some(is_file)) = (row.key_id, &row.key_ciphertext, row.is_file) else {
+                return Err(StoreError::Schema("a delivered unit without its key".into()));
             };
+            let id = KeyId(id);
+            let open = emails.with_keys.as_ref().filter(|_| !is_file);
+            let key = open.and_then(|open| open(id, sealed));
             if key.is_some() {
                 shown.push(id.0);
             }
             copies.push(DeliveredCopy { title, key });
         } else {
-            let price = crate::row::money(row, "price_paid")?;
+            let price = money_of(row.price_paid)?;
             amount = amount
                 .checked_add(price)
                 .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
             returned.push(RefundedCopy {
                 title,
-                reason: crate::row::refund_reason_or_null(row, "refunded_for")?,
+                reason: row.refunded_for.as_deref().map(refund_reason_of).transpose()?,
                 price: Some(price),
             });
         }
@@ -78,35 +79,34 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, emails: &Ema
     let Some(first) = rows.first() else {
         return Ok(());
     };
-    let (email, nickname): (String, String) = (first.try_get("email")?, first.try_get("nickname")?);
-    let number: Option<String> = first.try_get("number")?;
+    let (email, nickname, number) = (&first.email, &first.nickname, &first.number);
     let order = order.to_string();
     if !copies.is_empty() {
-        let letter = EmailTemplate::KeysReady {
+        let template = EmailTemplate::KeysReady {
             nickname: nickname.clone(),
             order: order.clone(),
-            number: number.clone(),
+            number: Some(number.clone()),
             copies,
         };
-        crate::mail::enqueue(tx, user, &email, &letter, GOOD_FOR).await?;
-        sqlx::query(
+        crate::mail::enqueue(tx, user, email, &template, GOOD_FOR).await?;
+        sqlx::query!(
             "-- store.fulfilment.tell.reveals
             insert into key_reveals (game_key_id, user_id, how) select id, $2, 'MAIL' from unnest($1::uuid[]) id",
+            &shown,
+            user.0
         )
-        .bind(shown)
-        .bind(user.0)
         .execute(tx.conn())
         .await?;
     }
     if amount > Money::ZERO {
-        let letter = EmailTemplate::Refund {
-            nickname,
+        let template = EmailTemplate::Refund {
+            nickname: nickname.clone(),
             order,
-            number,
+            number: Some(number.clone()),
             amount,
             copies: returned,
         };
-        crate::mail::enqueue(tx, user, &email, &letter, GOOD_FOR).await?;
+        crate::mail::enqueue(tx, user, email, &template, GOOD_FOR).await?;
     }
     Ok(())
 }

@@ -7,11 +7,10 @@
 //! (migration 0110), so the cost of finding events to apply does not depend on the number of kept events or of orders.
 
 use lockstep_domain::ids::OrderId;
-use sqlx::Row as _;
-use sqlx::types::Json;
+use lockstep_failpoint::failpoint;
 use uuid::Uuid;
 
-use crate::{Result, Store, Tx, failpoint};
+use crate::{Result, Store, Tx};
 
 /// An event with a verified signature.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,17 +44,17 @@ pub enum Taken {
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then nothing was done.
 pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
     let id = Uuid::now_v7();
-    let due: Option<bool> = sqlx::query_scalar(
+    let due: Option<bool> = sqlx::query_scalar!(
         "-- store.fulfilment.handle_webhook
         insert into webhook_events (id, source, event_id, order_ref, kind, payload, body) values ($1, 'g2a', $2, $3, $4, $5, $6)
         on conflict do nothing returning due",
+        id,
+        event.event_id,
+        event.order_ref,
+        event.kind,
+        event.payload,
+        event.body
     )
-    .bind(id)
-    .bind(&event.event_id)
-    .bind(&event.order_ref)
-    .bind(&event.kind)
-    .bind(Json(&event.payload))
-    .bind(&event.body)
     .fetch_optional(tx.conn())
     .await?;
     let Some(due) = due else {
@@ -72,9 +71,9 @@ pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn has_due(store: &Store) -> Result<bool> {
-    Ok(sqlx::query_scalar(
-        "-- store.fulfilment.has_due_events
-        select exists (select from webhook_events where due and applied_at is null)",
+    Ok(sqlx::query_scalar!(
+        r#"-- store.fulfilment.has_due_events
+        select exists (select from webhook_events where due and applied_at is null) as "has_due!""#
     )
     .fetch_one(store.alone())
     .await?)
@@ -88,10 +87,10 @@ pub async fn apply_due(store: &Store) -> Result<u32> {
     store
         .tx("fulfilment.apply_due", |tx| {
             Box::pin(async move {
-                let ids: Vec<Uuid> = sqlx::query_scalar(
+                let ids: Vec<Uuid> = sqlx::query_scalar!(
                     "-- store.fulfilment.due_events
                     select id from webhook_events where due and applied_at is null
-                     order by received_at limit 50 for update skip locked",
+                     order by received_at limit 50 for update skip locked"
                 )
                 .fetch_all(tx.conn())
                 .await?;
@@ -108,38 +107,42 @@ pub async fn apply_due(store: &Store) -> Result<u32> {
 /// The effect: the order's waiting units become due now, and its purchase records the event. `None` if the order does
 /// not exist.
 async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
-    let row = sqlx::query(
+    let order = sqlx::query_scalar!(
         "-- store.fulfilment.apply_event.order
         select coalesce(
             (select u.order_id from g2a_orders g join order_units u on u.id = g.order_unit_id where g.g2a_order_id = e.order_ref),
             (select o.id from orders o where o.id = e.order_uuid)) as order_id
           from webhook_events e where e.id = $1",
+        event
     )
-    .bind(event)
     .fetch_one(tx.conn())
     .await?;
-    let Some(order) = row.try_get::<Option<Uuid>, _>("order_id")? else {
-        sqlx::query("-- store.fulfilment.apply_event.gone\nupdate webhook_events set due = false where id = $1")
-            .bind(event)
-            .execute(tx.conn())
-            .await?;
-        return Ok(None);
-    };
-    sqlx::query("-- store.fulfilment.apply_event.lock\nselect 1 from orders where id = $1 for no key update")
-        .bind(order)
+    let Some(order) = order else {
+        sqlx::query!(
+            "-- store.fulfilment.apply_event.gone\nupdate webhook_events set due = false where id = $1",
+            event
+        )
         .execute(tx.conn())
         .await?;
+        return Ok(None);
+    };
+    sqlx::query_scalar!(
+        "-- store.fulfilment.apply_event.lock\nselect 1 as one from orders where id = $1 for no key update",
+        order
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     // Claimed units are skipped: their worker is already in contact with G2A. So are lost keys: G2A has no news about
     // them, and their wait leaves time for the spool of a worker that is down.
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.apply_event.wake
         update order_units set not_before = now()
          where order_id = $1 and state not in ('DONE', 'REFUNDED', 'LOST') and worker is null and not_before > now()",
+        order
     )
-    .bind(order)
     .execute(tx.conn())
     .await?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.apply_event.heard
         update transactions t
            set gateway_response = coalesce(t.gateway_response, '{}'::jsonb)
@@ -147,14 +150,16 @@ async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
                                                                'receivedAt', e.received_at))
           from webhook_events e where e.id = $1 and t.order_id = $2 and t.type = 'PURCHASE'
            and jsonb_typeof(coalesce(t.gateway_response, '{}'::jsonb)) = 'object'",
+        event,
+        order
     )
-    .bind(event)
-    .bind(order)
     .execute(tx.conn())
     .await?;
-    sqlx::query("-- store.fulfilment.apply_event.done\nupdate webhook_events set applied_at = now(), order_id = $2 where id = $1")
-        .bind(event)
-        .bind(order)
+    sqlx::query!(
+        "-- store.fulfilment.apply_event.done\nupdate webhook_events set applied_at = now(), order_id = $2 where id = $1",
+        event,
+        order
+    )
         .execute(tx.conn())
         .await?;
     Ok(Some(OrderId(order)))
@@ -165,13 +170,13 @@ async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.sweep_events
         delete from webhook_events where id in (
             select id from webhook_events where received_at < now() - interval '30 days' order by received_at limit $1
                for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

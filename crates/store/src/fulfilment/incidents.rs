@@ -5,7 +5,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::UnitId;
 use rust_decimal::Decimal;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::steps::reason;
@@ -55,15 +54,15 @@ impl Incident {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn add(tx: &mut Tx, incident: &Incident) -> Result<()> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.incident
         insert into incidents (id, kind, order_unit_id, g2a_order_id, detail) values ($1, $2, $3, $4, $5) on conflict do nothing",
+        Uuid::now_v7(),
+        incident.kind,
+        incident.unit.map(|unit| unit.0),
+        incident.g2a_order_id,
+        reason(&incident.detail)
     )
-    .bind(Uuid::now_v7())
-    .bind(incident.kind)
-    .bind(incident.unit.map(|unit| unit.0))
-    .bind(&incident.g2a_order_id)
-    .bind(reason(&incident.detail))
     .execute(tx.conn())
     .await?;
     if done.rows_affected() == 1 {
@@ -83,12 +82,12 @@ pub async fn add(tx: &mut Tx, incident: &Incident) -> Result<()> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn resolve(tx: &mut Tx, kind: &str, g2a_order_id: &str) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.resolve
         update incidents set resolved_at = now() where kind = $1 and g2a_order_id = $2 and resolved_at is null",
+        kind,
+        g2a_order_id
     )
-    .bind(kind)
-    .bind(g2a_order_id)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -110,21 +109,21 @@ pub struct Alarm {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_in: Duration) -> Result<()> {
-    let new: bool = sqlx::query_scalar(
-        "-- store.fulfilment.raise_alarm
+    let new: bool = sqlx::query_scalar!(
+        r#"-- store.fulfilment.raise_alarm
         insert into supplier_alarms as a (kind, retry_at, detail) values ($1, now() + make_interval(secs => $2), $3)
         on conflict (kind) do update set retry_at = greatest(a.retry_at, excluded.retry_at), detail = excluded.detail
-        returning xmax = 0",
+        returning xmax = 0 as "new!""#,
+        kind,
+        retry_in.as_secs_f64(),
+        reason(detail)
     )
-    .bind(kind)
-    .bind(retry_in.as_secs_f64())
-    .bind(reason(detail))
     .fetch_one(store.alone())
     .await?;
     if new {
         tracing::error!(
             kind,
-            "nothing can be bought at G2A: {detail}; orders wait until that is mended"
+            "nothing can be bought at G2A: {detail}; orders wait until it is fixed"
         );
     }
     Ok(())
@@ -135,19 +134,12 @@ pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn alarms(store: &Store) -> Result<Vec<Alarm>> {
-    let rows =
-        sqlx::query("-- store.fulfilment.alarms\nselect kind, since, detail from supplier_alarms order by since")
-            .fetch_all(store.alone())
-            .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Alarm {
-                kind: row.try_get("kind")?,
-                since: row.try_get("since")?,
-                detail: row.try_get("detail")?,
-            })
-        })
-        .collect()
+    Ok(sqlx::query_as!(
+        Alarm,
+        "-- store.fulfilment.alarms\nselect kind, since, detail from supplier_alarms order by since"
+    )
+    .fetch_all(store.alone())
+    .await?)
 }
 
 /// Remaining time for which nothing may be bought; `None` if buying may be tried.
@@ -155,9 +147,9 @@ pub async fn alarms(store: &Store) -> Result<Vec<Alarm>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn buying_stops_for(store: &Store) -> Result<Option<Duration>> {
-    let seconds: Option<Decimal> = sqlx::query_scalar(
+    let seconds: Option<Decimal> = sqlx::query_scalar!(
         "-- store.fulfilment.buying_stops_for
-        select extract(epoch from max(retry_at) - now()) from supplier_alarms where retry_at > now()",
+        select extract(epoch from max(retry_at) - now()) as seconds from supplier_alarms where retry_at > now()"
     )
     .fetch_one(store.alone())
     .await?;
@@ -169,13 +161,14 @@ pub async fn buying_stops_for(store: &Store) -> Result<Option<Duration>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn open(store: &Store) -> Result<Vec<(String, u64)>> {
-    let rows = sqlx::query(
-        "-- store.fulfilment.open_incidents
-        select kind, count(*) from incidents where resolved_at is null group by kind order by kind",
+    let rows = sqlx::query!(
+        r#"-- store.fulfilment.open_incidents
+        select kind, count(*) as "open!" from incidents where resolved_at is null group by kind order by kind"#
     )
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, crate::row::how_many(row, 1)?)))
-        .collect()
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.kind, crate::row::how_many_of(row.open)))
+        .collect())
 }

@@ -7,14 +7,13 @@
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UnitId, UserId};
 use lockstep_domain::order::OrderStatus;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::emails::EmailSettings;
 use super::incidents::{self, Incident};
 use super::money::{Settled, set_status, settle};
 use super::queue::{Lease, held, lock_order_of};
-use crate::{Result, Store, Tx, mutants};
+use crate::{Result, Store, Tx};
 
 /// Purpose of the key hash.
 pub const HASH: &str = "game-key";
@@ -60,40 +59,28 @@ pub enum Recorded {
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then the caller has to retry.
 pub async fn record(tx: &mut Tx, key: &Arrived, emails: &EmailSettings) -> Result<Recorded> {
     let order = lock_order_of(tx, key.unit).await?;
-    if mutants::make("fence-keys") {
-        let waits: bool = sqlx::query_scalar(
-            "select state = 'FETCHING' and g2a_order_id is not distinct from $2 from order_units where id = $1",
-        )
-        .bind(key.unit.0)
-        .bind(&key.g2a_order_id)
-        .fetch_one(tx.conn())
-        .await?;
-        if !waits {
-            return Err(crate::StoreError::Fenced);
-        }
-    }
     let hashes: Vec<&[u8]> = key.hashes.iter().map(<[u8; 32]>::as_slice).collect();
-    let inserted = sqlx::query(
+    let inserted = sqlx::query!(
         "-- store.fulfilment.record_key
         insert into game_keys (id, game_id, key_ciphertext, key_hash, is_file, g2a_order_id)
-        select $1, u.game_id, $3, $4[1], $5, $6 from order_units u
+        select $1, u.game_id, $3, ($4::bytea[])[1], $5, $6 from order_units u
          where u.id = $2 and not exists (select 1 from game_keys where key_hash = any ($4))
         on conflict do nothing",
+        key.id.0,
+        key.unit.0,
+        key.sealed,
+        &hashes as _,
+        key.is_file,
+        &key.g2a_order_id
     )
-    .bind(key.id.0)
-    .bind(key.unit.0)
-    .bind(&key.sealed)
-    .bind(&hashes)
-    .bind(key.is_file)
-    .bind(&key.g2a_order_id)
     .execute(tx.conn())
     .await?;
     if inserted.rows_affected() == 0 {
-        let same_order: bool = sqlx::query_scalar(
-            "-- store.fulfilment.record_key.known
-            select exists (select 1 from game_keys where g2a_order_id = $1)",
+        let same_order: bool = sqlx::query_scalar!(
+            r#"-- store.fulfilment.record_key.known
+            select exists (select 1 from game_keys where g2a_order_id = $1) as "known!""#,
+            &key.g2a_order_id
         )
-        .bind(&key.g2a_order_id)
         .fetch_one(tx.conn())
         .await?;
         if same_order {
@@ -109,24 +96,24 @@ pub async fn record(tx: &mut Tx, key: &Arrived, emails: &EmailSettings) -> Resul
     super::unreadable::obsolete(tx, key.unit, &key.g2a_order_id).await?;
     // Follows the state machine step by step: PAID (G2A had reported "not ready" to another worker) passes through
     // FETCHING.
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.record_key.fetching
         update order_units set state = 'FETCHING' where id = $1 and state = 'PAID' and g2a_order_id = $2",
+        key.unit.0,
+        &key.g2a_order_id
     )
-    .bind(key.unit.0)
-    .bind(&key.g2a_order_id)
     .execute(tx.conn())
     .await?;
-    let given = sqlx::query(
+    let given = sqlx::query!(
         "-- store.fulfilment.record_key.deliver
         with given as (
             update order_units set state = 'DONE', epoch = epoch + 1, worker = null, last_error = null
              where id = $1 and state in ('FETCHING', 'LOST') and g2a_order_id = $2 returning id, order_id)
         update game_keys k set order_id = g.order_id, order_unit_id = g.id from given g where k.id = $3",
+        key.unit.0,
+        &key.g2a_order_id,
+        key.id.0
     )
-    .bind(key.unit.0)
-    .bind(&key.g2a_order_id)
-    .bind(key.id.0)
     .execute(tx.conn())
     .await?;
     if given.rows_affected() == 1 {
@@ -149,36 +136,38 @@ pub async fn record(tx: &mut Tx, key: &Arrived, emails: &EmailSettings) -> Resul
 /// [`StoreError::Fenced`](crate::StoreError::Fenced), [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sell_own(tx: &mut Tx, lease: Lease, emails: &EmailSettings) -> Result<Option<Recorded>> {
     let order = lock_order_of(tx, lease.unit).await?;
-    let key: Option<Uuid> = sqlx::query_scalar(
+    let key: Option<Uuid> = sqlx::query_scalar!(
         "-- store.fulfilment.sell_own.find
         select k.id from game_keys k join order_units u on u.game_id = k.game_id
          where u.id = $1 and k.order_unit_id is null and not k.activated
          order by k.created_at limit 1 for update of k skip locked",
+        lease.unit.0
     )
-    .bind(lease.unit.0)
     .fetch_optional(tx.conn())
     .await?;
     let Some(key) = key else {
         return Ok(None);
     };
-    let given = sqlx::query(
+    let given = sqlx::query!(
         "-- store.fulfilment.sell_own
         with given as (
             update order_units set state = 'DONE', epoch = epoch + 1, worker = null, last_error = null
              where id = $1 and epoch = $2 and state = 'NEW' returning id, order_id)
         update game_keys k set order_id = g.order_id, order_unit_id = g.id from given g where k.id = $3",
+        lease.unit.0,
+        lease.epoch,
+        key
     )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(key)
     .execute(tx.conn())
     .await?;
     held(given.rows_affected())?;
-    let pending: bool =
-        sqlx::query_scalar("-- store.fulfilment.sell_own.pending\nselect status = 'PENDING' from orders where id = $1")
-            .bind(order.0)
-            .fetch_one(tx.conn())
-            .await?;
+    let pending: bool = sqlx::query_scalar!(
+        r#"-- store.fulfilment.sell_own.pending
+        select status = 'PENDING' as "pending!" from orders where id = $1"#,
+        order.0
+    )
+    .fetch_one(tx.conn())
+    .await?;
     if pending {
         set_status(tx, order, OrderStatus::Processing).await?;
     }
@@ -207,27 +196,27 @@ pub struct Sold {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn of_order(tx: &mut Tx, order: OrderId, owner: UserId) -> Result<Vec<Sold>> {
-    let rows = sqlx::query(
-        "-- store.fulfilment.keys_of_order
-        select k.id, k.order_unit_id, k.game_id, k.key_ciphertext, k.is_file, k.activation_date
-          from game_keys k join orders o on o.id = k.order_id where k.order_id = $1 and o.user_id = $2 order by k.created_at, k.id",
+    let rows = sqlx::query!(
+        r#"-- store.fulfilment.keys_of_order
+        select k.id, k.order_unit_id as "order_unit_id!", k.game_id, k.key_ciphertext, k.is_file, k.activation_date
+          from game_keys k join orders o on o.id = k.order_id
+         where k.order_id = $1 and o.user_id = $2 order by k.created_at, k.id"#,
+        order.0,
+        owner.0
     )
-    .bind(order.0)
-    .bind(owner.0)
     .fetch_all(tx.conn())
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Sold {
-                id: KeyId(row.try_get("id")?),
-                unit: UnitId(row.try_get("order_unit_id")?),
-                game: GameId(row.try_get("game_id")?),
-                sealed: row.try_get("key_ciphertext")?,
-                is_file: row.try_get("is_file")?,
-                activated_at: row.try_get("activation_date")?,
-            })
+    Ok(rows
+        .into_iter()
+        .map(|row| Sold {
+            id: KeyId(row.id),
+            unit: UnitId(row.order_unit_id),
+            game: GameId(row.game_id),
+            sealed: row.key_ciphertext,
+            is_file: row.is_file,
+            activated_at: row.activation_date,
         })
-        .collect()
+        .collect())
 }
 
 /// How a key was revealed.
@@ -260,13 +249,13 @@ impl How {
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn reveal(tx: &mut Tx, keys: &[KeyId], who: UserId, how: How) -> Result<()> {
     let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.reveal
         insert into key_reveals (game_key_id, user_id, how) select id, $2, $3 from unnest($1::uuid[]) id",
+        &ids,
+        who.0,
+        how.as_str()
     )
-    .bind(ids)
-    .bind(who.0)
-    .bind(how.as_str())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -277,14 +266,14 @@ pub async fn reveal(tx: &mut Tx, keys: &[KeyId], who: UserId, how: How) -> Resul
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn set_activated(tx: &mut Tx, key: KeyId, owner: UserId, activated: bool) -> Result<bool> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.set_activated
         update game_keys k set activated = $3, activation_date = case when $3 then coalesce(activation_date, now()) end
           from orders o where k.id = $1 and o.id = k.order_id and o.user_id = $2",
+        key.0,
+        owner.0,
+        activated
     )
-    .bind(key.0)
-    .bind(owner.0)
-    .bind(activated)
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
@@ -296,11 +285,12 @@ pub async fn set_activated(tx: &mut Tx, key: KeyId, owner: UserId, activated: bo
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn find(tx: &mut Tx, hashes: &[[u8; 32]]) -> Result<Option<KeyId>> {
     let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
-    let id: Option<Uuid> =
-        sqlx::query_scalar("-- store.fulfilment.find_key\nselect id from game_keys where key_hash = any ($1) limit 1")
-            .bind(hashes)
-            .fetch_optional(tx.conn())
-            .await?;
+    let id: Option<Uuid> = sqlx::query_scalar!(
+        "-- store.fulfilment.find_key\nselect id from game_keys where key_hash = any ($1) limit 1",
+        &hashes as _
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     Ok(id.map(KeyId))
 }
 
@@ -318,17 +308,17 @@ pub async fn add_own(
     is_file: bool,
 ) -> Result<bool> {
     let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.add_own_key
         insert into game_keys (id, game_id, key_ciphertext, key_hash, is_file)
-        select $1, $2, $3, $4[1], $5 where not exists (select 1 from game_keys where key_hash = any ($4))
+        select $1, $2, $3, ($4::bytea[])[1], $5 where not exists (select 1 from game_keys where key_hash = any ($4))
         on conflict (key_hash) do nothing",
+        id.0,
+        game.0,
+        sealed,
+        &hashes as _,
+        is_file
     )
-    .bind(id.0)
-    .bind(game.0)
-    .bind(sealed)
-    .bind(hashes)
-    .bind(is_file)
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
@@ -339,17 +329,18 @@ pub async fn add_own(
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn page(store: &Store, after: Option<KeyId>, most: u32) -> Result<Vec<(KeyId, Vec<u8>)>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query!(
         "-- store.fulfilment.key_page
         select id, key_ciphertext from game_keys where $1::uuid is null or id > $1 order by id limit $2",
+        after.map(|key| key.0),
+        i64::from(most)
     )
-    .bind(after.map(|key| key.0))
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| Ok((KeyId(row.try_get("id")?), row.try_get("key_ciphertext")?)))
-        .collect()
+    Ok(rows
+        .into_iter()
+        .map(|row| (KeyId(row.id), row.key_ciphertext))
+        .collect())
 }
 
 /// Replaces the sealed form and hash of a key if the sealed form is still the one that was read.
@@ -357,14 +348,14 @@ pub async fn page(store: &Store, after: Option<KeyId>, most: u32) -> Result<Vec<
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn reseal(tx: &mut Tx, key: KeyId, before: &[u8], after: &[u8], hash: [u8; 32]) -> Result<bool> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.reseal
         update game_keys set key_ciphertext = $3, key_hash = $4 where id = $1 and key_ciphertext = $2",
+        key.0,
+        before,
+        after,
+        hash.as_slice()
     )
-    .bind(key.0)
-    .bind(before)
-    .bind(after)
-    .bind(hash.as_slice())
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)

@@ -4,13 +4,13 @@
 use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UnitId, UserId};
 use lockstep_domain::order::{OrderStatus, RefundReason};
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::emails::{self, EmailSettings};
 use super::queue::{Lease, held, lock_order_of};
 use super::steps::reason;
-use crate::{AsStoreError, Result, StoreError, Tx, mutants};
+use crate::row::{count_of, money_of};
+use crate::{AsStoreError, Result, StoreError, Tx};
 
 /// An order that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Cancelled {
 #[derive(Debug, thiserror::Error)]
 pub enum NotRefundable {
     /// The id does not exist.
-    #[error("there is no such order")]
+    #[error("Order not found")]
     Unknown,
     /// The key was delivered, or may have been: G2A was asked for it or for the payment.
     #[error("the key was delivered or is being bought")]
@@ -80,15 +80,15 @@ pub async fn refund(
     emails: &EmailSettings,
 ) -> Result<Option<Settled>> {
     let order = lock_order_of(tx, lease.unit).await?;
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.refund
         update order_units set state = 'REFUNDED', refunded_for = $4, worker = null, last_error = $3
          where id = $1 and epoch = $2 and state in ('NEW', 'ORDERING', 'ORDERED', 'PAYING', 'LOST')",
+        lease.unit.0,
+        lease.epoch,
+        reason(why),
+        cause.as_str()
     )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(reason(why))
-    .bind(cause.as_str())
     .execute(tx.conn())
     .await?;
     held(done.rows_affected())?;
@@ -111,7 +111,7 @@ pub async fn refund_unit(
         StoreError::Fenced => NotRefundable::Unknown,
         error => error.into(),
     })?;
-    let row = sqlx::query(
+    let row = sqlx::query!(
         "-- store.fulfilment.refund_unit
         with before as (select id, state from order_units where id = $1 for update),
         given as (
@@ -119,14 +119,14 @@ pub async fn refund_unit(
                    last_error = $2
               from before b where u.id = b.id and b.state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') returning u.price_paid)
         select b.state, (select price_paid from given) as given from before b",
+        unit.0,
+        reason(why)
     )
-    .bind(unit.0)
-    .bind(reason(why))
     .fetch_one(tx.conn())
     .await
     .map_err(StoreError::from)?;
-    let Some(amount) = crate::row::money_or_null(&row, "given")? else {
-        return Err(match row.try_get::<&str, _>("state").map_err(StoreError::from)? {
+    let Some(amount) = row.given.map(money_of).transpose()? else {
+        return Err(match row.state.as_str() {
             "REFUNDED" => NotRefundable::Refunded,
             _ => NotRefundable::Bought,
         });
@@ -147,11 +147,11 @@ pub async fn cancel_order(
     why: &str,
     emails: &EmailSettings,
 ) -> Result<Cancelled, NotRefundable> {
-    let status: Option<String> = sqlx::query_scalar(
-        "-- store.fulfilment.cancel_order
-        select status::text from orders where id = $1 for no key update",
+    let status: Option<String> = sqlx::query_scalar!(
+        r#"-- store.fulfilment.cancel_order
+        select status::text as "status!" from orders where id = $1 for no key update"#,
+        order.0
     )
-    .bind(order.0)
     .fetch_optional(tx.conn())
     .await
     .map_err(StoreError::from)?;
@@ -161,22 +161,22 @@ pub async fn cancel_order(
         Some("COMPLETED") => return Err(NotRefundable::Bought),
         Some(_) => return Err(NotRefundable::Refunded),
     }
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.cancel_asked
         update orders set cancel_asked_at = coalesce(cancel_asked_at, now()) where id = $1",
+        order.0
     )
-    .bind(order.0)
     .execute(tx.conn())
     .await
     .map_err(StoreError::from)?;
-    let given: Vec<Uuid> = sqlx::query_scalar(
+    let given: Vec<Uuid> = sqlx::query_scalar!(
         "-- store.fulfilment.cancel_units
         update order_units set state = 'REFUNDED', refunded_for = 'CANCELLED', epoch = epoch + 1, worker = null,
                last_error = $2
          where order_id = $1 and state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') returning id",
+        order.0,
+        reason(why)
     )
-    .bind(order.0)
-    .bind(reason(why))
     .fetch_all(tx.conn())
     .await
     .map_err(StoreError::from)?;
@@ -188,11 +188,11 @@ pub async fn cancel_order(
             .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
     }
     let settled = settle(tx, order, emails).await?;
-    let kept: i64 = sqlx::query_scalar(
-        "-- store.fulfilment.cancel_kept
-        select count(*) from order_units where order_id = $1 and state <> 'REFUNDED'",
+    let kept: i64 = sqlx::query_scalar!(
+        r#"-- store.fulfilment.cancel_kept
+        select count(*) as "kept!" from order_units where order_id = $1 and state <> 'REFUNDED'"#,
+        order.0
     )
-    .bind(order.0)
     .fetch_one(tx.conn())
     .await
     .map_err(StoreError::from)?;
@@ -206,72 +206,66 @@ pub async fn cancel_order(
 /// Books the price of a unit that has just become `REFUNDED`; `why` becomes part of the booking. The caller holds the
 /// lock of the order.
 async fn book_refund(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) -> Result<Money> {
-    let row = sqlx::query(
+    let price = sqlx::query_scalar!(
         "-- store.fulfilment.give_back
         with owed as (
             select o.id as order_id, o.user_id, u.price_paid, g.title
               from order_units u join orders o on o.id = u.order_id join games g on g.id = u.game_id where u.id = $1),
         booked as (
-            insert into transactions (id, user_id, order_id, type, amount, status, method, subject, reason, description,
-                                      transaction_hash)
-            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', nullif(left(title, 300), ''), $6,
-                   left(title || ': ' || $3, 500), case when $4 then order_id::text end
-              from owed where price_paid > 0 and not $5),
+            insert into transactions (id, user_id, order_id, type, amount, status, method, subject, reason, description)
+            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', nullif(left(title, 300), ''), $4,
+                   left(title || ': ' || $3, 500)
+              from owed where price_paid > 0),
         returned as (
             update users set balance = balance + price_paid from owed
-             where users.id = owed.user_id and price_paid > 0 and not $5)
+             where users.id = owed.user_id and price_paid > 0)
         select price_paid from owed",
+        unit.0,
+        Uuid::now_v7(),
+        reason(why),
+        cause.as_str()
     )
-    .bind(unit.0)
-    .bind(Uuid::now_v7())
-    .bind(reason(why))
-    .bind(mutants::make("refund-once"))
-    .bind(mutants::make("complete-without-refund"))
-    .bind(cause.as_str())
     .fetch_one(tx.conn())
     .await?;
-    crate::row::money(&row, "price_paid")
+    money_of(price)
 }
 
 /// Ends an order without open units: `COMPLETED` if a key was delivered (and the rest refunded), else `CANCELLED` if
 /// that was requested, else `FAILED`. Queues the e-mails about it; if all open units wait for the game's release, it
 /// queues those about the finished ones. The caller holds the lock of the order.
 pub(super) async fn settle(tx: &mut Tx, order: OrderId, emails: &EmailSettings) -> Result<Option<Settled>> {
-    let row = sqlx::query(
-        "-- store.fulfilment.settle
-        select o.user_id, o.status::text, o.cancel_asked_at is not null as cancel_asked,
-               count(*) filter (where u.state = 'DONE')::integer as delivered,
-               count(*) filter (where u.state = 'REFUNDED')::integer as refunded,
-               count(*) filter (where u.state not in ('DONE', 'REFUNDED'))::integer as open,
+    let row = sqlx::query!(
+        r#"-- store.fulfilment.settle
+        select o.user_id, o.status::text as "status!", o.cancel_asked_at is not null as "cancel_asked!",
+               count(*) filter (where u.state = 'DONE')::integer as "delivered!",
+               count(*) filter (where u.state = 'REFUNDED')::integer as "refunded!",
+               count(*) filter (where u.state not in ('DONE', 'REFUNDED'))::integer as "open!",
                count(*) filter (where u.state = 'NEW' and g.release_date_known and g.release_date > o.created_at
-                                  and g.release_date > now())::integer as preordered
+                                  and g.release_date > now())::integer as "preordered!"
           from orders o join order_units u on u.order_id = o.id join games g on g.id = u.game_id
-         where o.id = $1 group by o.id",
+         where o.id = $1 group by o.id"#,
+        order.0
     )
-    .bind(order.0)
     .fetch_one(tx.conn())
     .await?;
-    let open = crate::row::count(&row, "open")?;
-    let before: String = row.try_get("status")?;
-    if !matches!(before.as_str(), "PENDING" | "PROCESSING") {
+    if !matches!(row.status.as_str(), "PENDING" | "PROCESSING") {
         return Ok(None);
     }
-    let user = UserId(row.try_get("user_id")?);
-    if open > 0 {
-        if open == crate::row::count(&row, "preordered")? {
+    let user = UserId(row.user_id);
+    if row.open > 0 {
+        if row.open == row.preordered {
             emails::tell(tx, order, user, emails).await?;
         }
         return Ok(None);
     }
-    let delivered = crate::row::count(&row, "delivered")?;
-    let status = if delivered > 0 {
+    let status = if row.delivered > 0 {
         OrderStatus::Completed
-    } else if row.try_get("cancel_asked")? {
+    } else if row.cancel_asked {
         OrderStatus::Cancelled
     } else {
         OrderStatus::Failed
     };
-    if before == "PENDING" && status == OrderStatus::Completed {
+    if row.status == "PENDING" && status == OrderStatus::Completed {
         set_status(tx, order, OrderStatus::Processing).await?;
     }
     set_status(tx, order, status).await?;
@@ -279,8 +273,8 @@ pub(super) async fn settle(tx: &mut Tx, order: OrderId, emails: &EmailSettings) 
         order,
         user,
         status,
-        delivered,
-        refunded: crate::row::count(&row, "refunded")?,
+        delivered: count_of(row.delivered)?,
+        refunded: count_of(row.refunded)?,
     };
     emails::tell(tx, order, user, emails).await?;
     Ok(Some(settled))
@@ -288,10 +282,12 @@ pub(super) async fn settle(tx: &mut Tx, order: OrderId, emails: &EmailSettings) 
 
 /// Own stock can deliver the first unit of an order that is still `PENDING`.
 pub(super) async fn set_status(tx: &mut Tx, order: OrderId, status: OrderStatus) -> Result<()> {
-    sqlx::query("-- store.fulfilment.set_status\nupdate orders set status = $2::order_status where id = $1")
-        .bind(order.0)
-        .bind(status.as_str())
-        .execute(tx.conn())
-        .await?;
+    sqlx::query!(
+        "-- store.fulfilment.set_status\nupdate orders set status = $2::text::order_status where id = $1",
+        order.0,
+        status.as_str()
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }

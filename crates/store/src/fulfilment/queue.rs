@@ -8,11 +8,9 @@ use lockstep_domain::Money;
 use lockstep_domain::ids::{GameId, OrderId, UnitId};
 use lockstep_domain::order::UnitState;
 use rust_decimal::Decimal;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::row::{count, how_many, money, money_or_null, span, unit_state};
+use crate::row::{count_of, how_many_of, money_of, span, unit_state_of};
 use crate::{Result, Store, StoreError, Tx};
 
 /// The right to decide about a unit, until it expires and another worker has claimed the unit.
@@ -67,38 +65,75 @@ pub struct Unit {
     pub out_for: Option<Duration>,
 }
 
-const COLUMNS: &str =
-    "u.id, u.epoch, u.state, u.order_id, u.game_id, u.price_paid, i.price as list_price, u.g2a_order_id, u.g2a_price,
-    u.attempts, u.refusals, u.replacements, o.cancel_asked_at is not null as cancel_asked, g.g2a_product_id,
-    extract(epoch from now() - u.ordered_at) as ordered_for, extract(epoch from now() - u.pay_asked_at) as paying_for,
-    case when g.release_date_known and g.release_date > o.created_at then g.release_date end as announced_for,
-    extract(epoch from g.release_date - now()) as out_in
-      from taken u join orders o on o.id = u.order_id join order_items i on i.id = u.order_item_id
-      join games g on g.id = u.game_id";
+/// A [`Unit`] as it is read.
+struct Row {
+    id: Uuid,
+    epoch: i64,
+    state: String,
+    order_id: Uuid,
+    game_id: Uuid,
+    price_paid: Decimal,
+    list_price: Decimal,
+    g2a_order_id: Option<String>,
+    g2a_price: Option<Decimal>,
+    attempts: i32,
+    refusals: i32,
+    replacements: i32,
+    cancel_asked: bool,
+    g2a_product_id: Option<String>,
+    ordered_for: Option<Decimal>,
+    paying_for: Option<Decimal>,
+    announced_for: Option<DateTime<Utc>>,
+    out_in: Decimal,
+}
 
-fn unit(row: &PgRow, seconds: f64) -> Result<Unit> {
-    let announced_for: Option<DateTime<Utc>> = row.try_get("announced_for")?;
-    let out_in = row.try_get::<Decimal, _>("out_in")?;
+/// A statement whose first part names the units `taken`; returns each as a [`Row`].
+macro_rules! query_units {
+    ($taken:literal, $order:literal, $($value:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            $taken
+                + r#"
+                select u.id, u.epoch, u.state, u.order_id, u.game_id, u.price_paid, i.price as list_price, u.g2a_order_id,
+                       u.g2a_price, u.attempts, u.refusals, u.replacements,
+                       o.cancel_asked_at is not null as "cancel_asked!", g.g2a_product_id,
+                       extract(epoch from now() - u.ordered_at) as ordered_for,
+                       extract(epoch from now() - u.pay_asked_at) as paying_for,
+                       case when g.release_date_known and g.release_date > o.created_at
+                            then g.release_date end as announced_for,
+                       extract(epoch from g.release_date - now()) as "out_in!"
+                  from taken u join orders o on o.id = u.order_id join order_items i on i.id = u.order_item_id
+                  join games g on g.id = u.game_id"#
+                + $order,
+            $($value),+
+        )
+    };
+}
+
+fn unit(row: Row, seconds: f64) -> Result<Unit> {
+    let Row {
+        announced_for, out_in, ..
+    } = row;
     Ok(Unit {
         lease: Lease {
-            unit: UnitId(row.try_get("id")?),
-            epoch: row.try_get("epoch")?,
+            unit: UnitId(row.id),
+            epoch: row.epoch,
             seconds,
         },
-        state: unit_state(row, "state")?,
-        order: OrderId(row.try_get("order_id")?),
-        game: GameId(row.try_get("game_id")?),
-        product: row.try_get("g2a_product_id")?,
-        price_paid: money(row, "price_paid")?,
-        list_price: money(row, "list_price")?,
-        g2a_order_id: row.try_get("g2a_order_id")?,
-        g2a_price: money_or_null(row, "g2a_price")?,
-        attempts: count(row, "attempts")?,
-        refusals: count(row, "refusals")?,
-        replacements: count(row, "replacements")?,
-        ordered_for: row.try_get::<Option<Decimal>, _>("ordered_for")?.map(span),
-        paying_for: row.try_get::<Option<Decimal>, _>("paying_for")?.map(span),
-        cancel_asked: row.try_get("cancel_asked")?,
+        state: unit_state_of(&row.state)?,
+        order: OrderId(row.order_id),
+        game: GameId(row.game_id),
+        product: row.g2a_product_id,
+        price_paid: money_of(row.price_paid)?,
+        list_price: money_of(row.list_price)?,
+        g2a_order_id: row.g2a_order_id,
+        g2a_price: row.g2a_price.map(money_of).transpose()?,
+        attempts: count_of(row.attempts)?,
+        refusals: count_of(row.refusals)?,
+        replacements: count_of(row.replacements)?,
+        ordered_for: row.ordered_for.map(span),
+        paying_for: row.paying_for.map(span),
+        cancel_asked: row.cancel_asked,
         announced_for,
         out_in: announced_for.filter(|_| out_in > Decimal::ZERO).map(|_| span(out_in)),
         out_for: announced_for.filter(|_| out_in <= Decimal::ZERO).map(|_| span(-out_in)),
@@ -117,7 +152,7 @@ pub async fn claim(store: &Store, worker: Uuid, most: u32, lease: Duration, but:
         .tx("fulfilment.claim", move |tx| {
             let but = but.clone();
             Box::pin(async move {
-                let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+                let rows = query_units!(
                     "-- store.fulfilment.claim
                     with due as (
                         select id from order_units where state not in ('DONE', 'REFUNDED') and not_before <= now()
@@ -126,16 +161,18 @@ pub async fn claim(store: &Store, worker: Uuid, most: u32, lease: Duration, but:
                     taken as (
                         update order_units u
                            set epoch = epoch + 1, worker = $2, not_before = now() + make_interval(secs => $3)
-                          from due where u.id = due.id returning u.*)
-                    select {COLUMNS} order by u.created_at, u.id"
-                )))
-                .bind(i64::from(most))
-                .bind(worker)
-                .bind(seconds)
-                .bind(but)
+                          from due where u.id = due.id returning u.*)",
+                    " order by u.created_at, u.id",
+                    i64::from(most),
+                    worker,
+                    seconds,
+                    &but,
+                )
                 .fetch_all(tx.conn())
                 .await?;
-                rows.iter().map(|row| unit(row, seconds)).collect::<Result<Vec<_>>>()
+                rows.into_iter()
+                    .map(|row| unit(row, seconds))
+                    .collect::<Result<Vec<_>>>()
             })
         })
         .await
@@ -147,14 +184,14 @@ pub async fn claim(store: &Store, worker: Uuid, most: u32, lease: Duration, but:
 /// # Errors
 /// [`StoreError::Fenced`] when the lease is no longer held, [`StoreError::Unavailable`].
 pub async fn renew(store: &Store, lease: Lease) -> Result<()> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.renew
         update order_units set not_before = now() + make_interval(secs => $3)
          where id = $1 and epoch = $2 and worker is not null and state not in ('DONE', 'REFUNDED')",
+        lease.unit.0,
+        lease.epoch,
+        lease.seconds
     )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(lease.seconds)
     .execute(store.alone())
     .await?;
     held(done.rows_affected())
@@ -165,15 +202,16 @@ pub async fn renew(store: &Store, lease: Lease) -> Result<()> {
 /// # Errors
 /// [`StoreError::Fenced`] when it does not, [`StoreError::Unavailable`].
 pub async fn load(store: &Store, lease: Lease) -> Result<Unit> {
-    let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+    let row = query_units!(
         "-- store.fulfilment.load
-        with taken as (select * from order_units where id = $1 and epoch = $2) select {COLUMNS}"
-    )))
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
+        with taken as (select * from order_units where id = $1 and epoch = $2)",
+        "",
+        lease.unit.0,
+        lease.epoch,
+    )
     .fetch_optional(store.alone())
     .await?;
-    unit(&row.ok_or(StoreError::Fenced)?, lease.seconds)
+    unit(row.ok_or(StoreError::Fenced)?, lease.seconds)
 }
 
 /// Releases the units of a dead worker at once; returns how many. Call it only for a worker that is known to be dead.
@@ -181,12 +219,12 @@ pub async fn load(store: &Store, lease: Lease) -> Result<Unit> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn release_worker(store: &Store, worker: Uuid) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.release_worker
         update order_units set epoch = epoch + 1, worker = null, not_before = now()
          where worker = $1 and state not in ('DONE', 'REFUNDED')",
+        worker
     )
-    .bind(worker)
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
@@ -197,10 +235,10 @@ pub async fn release_worker(store: &Store, worker: Uuid) -> Result<u64> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn next_due(store: &Store) -> Result<Option<Duration>> {
-    let seconds: Option<Decimal> = sqlx::query_scalar(
-        "-- store.fulfilment.next_due
-        select extract(epoch from not_before - now()) from order_units
-         where state not in ('DONE', 'REFUNDED') order by not_before, id limit 1",
+    let seconds: Option<Decimal> = sqlx::query_scalar!(
+        r#"-- store.fulfilment.next_due
+        select extract(epoch from not_before - now()) as "seconds!" from order_units
+         where state not in ('DONE', 'REFUNDED') order by not_before, id limit 1"#
     )
     .fetch_optional(store.alone())
     .await?;
@@ -223,19 +261,20 @@ pub struct Load {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn waiting(store: &Store) -> Result<Load> {
-    let row = sqlx::query(
-        "-- store.fulfilment.waiting
-        select count(*),
-               count(*) filter (where u.state in ('PAYING', 'PAID', 'FETCHING', 'LOST') and u.pay_asked_at < now() - interval '1 hour'),
-               count(*) filter (where g.release_date_known and g.release_date > now())
-          from order_units u join games g on g.id = u.game_id where u.state not in ('DONE', 'REFUNDED')",
+    let row = sqlx::query!(
+        r#"-- store.fulfilment.waiting
+        select count(*) as "open!",
+               count(*) filter (where u.state in ('PAYING', 'PAID', 'FETCHING', 'LOST') and u.pay_asked_at < now() - interval '1 hour')
+                   as "paid_and_waiting!",
+               count(*) filter (where g.release_date_known and g.release_date > now()) as "preordered!"
+          from order_units u join games g on g.id = u.game_id where u.state not in ('DONE', 'REFUNDED')"#
     )
     .fetch_one(store.alone())
     .await?;
     Ok(Load {
-        open: how_many(&row, 0)?,
-        paid_and_waiting: how_many(&row, 1)?,
-        preordered: how_many(&row, 2)?,
+        open: how_many_of(row.open),
+        paid_and_waiting: how_many_of(row.paid_and_waiting),
+        preordered: how_many_of(row.preordered),
     })
 }
 
@@ -246,11 +285,11 @@ pub(super) fn held(rows: u64) -> Result<()> {
 
 /// Locks the order of a unit: the first lock of every step that can end a unit.
 pub(super) async fn lock_order_of(tx: &mut Tx, unit: UnitId) -> Result<OrderId> {
-    let id: Option<Uuid> = sqlx::query_scalar(
+    let id: Option<Uuid> = sqlx::query_scalar!(
         "-- store.fulfilment.lock_order
         select id from orders where id = (select order_id from order_units where id = $1) for no key update",
+        unit.0
     )
-    .bind(unit.0)
     .fetch_optional(tx.conn())
     .await?;
     id.map(OrderId).ok_or(StoreError::Fenced)

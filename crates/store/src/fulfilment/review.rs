@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UnitId};
 use lockstep_domain::order::UnitState;
-use sqlx::Row as _;
 
+use crate::row::{money_of, unit_state_of};
 use crate::{Result, Store};
 
 /// An order at G2A, as recorded by the shop.
@@ -43,35 +43,36 @@ pub struct Remembered {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, most: u32) -> Result<Vec<Remembered>> {
-    let rows = sqlx::query(
-        "-- store.fulfilment.remembered
-        select g.*, u.order_id, u.state, coalesce(u.g2a_order_id = g.g2a_order_id, false) as is_current,
-               u.worker is not null and u.not_before > now() as is_held,
-               extract(epoch from u.not_before - now())::bigint as due_in
+    let rows = sqlx::query!(
+        r#"-- store.fulfilment.remembered
+        select g.g2a_order_id, g.order_unit_id, g.price, g.pay_asked_at, g.paid_at, g.key_stored_at, g.given_up_at,
+               u.order_id, u.state, coalesce(u.g2a_order_id = g.g2a_order_id, false) as "is_current!",
+               u.worker is not null and u.not_before > now() as "is_held!",
+               extract(epoch from u.not_before - now())::bigint as "due_in!"
           from g2a_orders g join order_units u on u.id = g.order_unit_id
          where g.created_at >= $1 and (not $2 or (g.key_stored_at is null and (g.given_up_at is null or g.pay_asked_at is not null)))
-         order by g.created_at desc limit $3",
+         order by g.created_at desc limit $3"#,
+        since,
+        open_only,
+        i64::from(most)
     )
-    .bind(since)
-    .bind(open_only)
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
             Ok(Remembered {
-                g2a_order_id: row.try_get("g2a_order_id")?,
-                unit: UnitId(row.try_get("order_unit_id")?),
-                order: OrderId(row.try_get("order_id")?),
-                state: crate::row::unit_state(row, "state")?,
-                is_current: row.try_get("is_current")?,
-                price: crate::row::money(row, "price")?,
-                pay_asked_at: row.try_get("pay_asked_at")?,
-                paid_at: row.try_get("paid_at")?,
-                key_stored_at: row.try_get("key_stored_at")?,
-                given_up_at: row.try_get("given_up_at")?,
-                is_held: row.try_get("is_held")?,
-                due_in: row.try_get("due_in")?,
+                g2a_order_id: row.g2a_order_id,
+                unit: UnitId(row.order_unit_id),
+                order: OrderId(row.order_id),
+                state: unit_state_of(&row.state)?,
+                is_current: row.is_current,
+                price: money_of(row.price)?,
+                pay_asked_at: row.pay_asked_at,
+                paid_at: row.paid_at,
+                key_stored_at: row.key_stored_at,
+                given_up_at: row.given_up_at,
+                is_held: row.is_held,
+                due_in: row.due_in,
             })
         })
         .collect()
@@ -82,12 +83,12 @@ pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, mo
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn wake(store: &Store, unit: UnitId) -> Result<bool> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.wake
         update order_units set not_before = now()
          where id = $1 and state not in ('DONE', 'REFUNDED', 'LOST') and not_before > now() and worker is null",
+        unit.0
     )
-    .bind(unit.0)
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
@@ -98,11 +99,11 @@ pub async fn wake(store: &Store, unit: UnitId) -> Result<bool> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn unsettled(store: &Store) -> Result<Vec<OrderId>> {
-    let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
+    let ids: Vec<uuid::Uuid> = sqlx::query_scalar!(
         "-- store.fulfilment.unsettled
         select o.id from orders o where o.status in ('PENDING', 'PROCESSING')
            and not exists (select 1 from order_units u where u.order_id = o.id and u.state not in ('DONE', 'REFUNDED'))
-         order by o.created_at limit 1000",
+         order by o.created_at limit 1000"
     )
     .fetch_all(store.alone())
     .await?;
@@ -119,11 +120,11 @@ pub async fn settle_now(store: &Store, order: OrderId, emails: &super::EmailSett
         .tx("fulfilment.settle_now", move |tx| {
             let emails = emails.clone();
             Box::pin(async move {
-                sqlx::query(
-                    "-- store.fulfilment.settle_now.lock\nselect 1 from orders where id = $1 for no key update",
+                sqlx::query_scalar!(
+                    "-- store.fulfilment.settle_now.lock\nselect 1 as one from orders where id = $1 for no key update",
+                    order.0
                 )
-                .bind(order.0)
-                .execute(tx.conn())
+                .fetch_optional(tx.conn())
                 .await?;
                 Ok(super::money::settle(tx, order, &emails).await?.is_some())
             })

@@ -6,9 +6,6 @@
 use std::time::Duration;
 
 use lockstep_domain::Money;
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
 
 use super::queue::{Lease, held, lock_order_of};
 use crate::{Result, Tx};
@@ -21,46 +18,46 @@ pub(super) fn reason(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(REASON).collect()
 }
 
-/// The statement of a step: `$1` and `$2` are the lease, and `$3` is the number of seconds until the unit is due again.
+/// A step: under the `lease` and from the states `$from` the unit changes by `$change`, and is due again in `$seconds`.
+/// In `$change`, `$1` to `$3` are the lease and these seconds; the `$value`s follow.
 macro_rules! step {
-    ($name:literal, $from:literal, $($change:literal),+) => {
-        concat!(
-            "-- store.fulfilment.", $name,
-            "\nupdate order_units set not_before = now() + make_interval(secs => $3)", $(", ", $change,)+
-            "\n where id = $1 and epoch = $2 and state ", $from
+    ($tx:ident, $lease:ident, $seconds:expr, $name:literal, $from:literal,
+     $change:literal, $more:literal $(, $value:expr)*) => {{
+        let done = sqlx::query!(
+            "-- store.fulfilment." + $name + "\nupdate order_units set not_before = now() + make_interval(secs => $3), "
+                + $change + $more + "\n where id = $1 and epoch = $2 and state " + $from,
+            $lease.unit.0,
+            $lease.epoch,
+            $seconds
+            $(, $value)*
         )
+        .execute($tx.conn())
+        .await?;
+        held(done.rows_affected())
+    }};
+}
+
+/// A [`step`] that extends the lease.
+macro_rules! extend {
+    ($tx:ident, $lease:ident, $name:literal, $from:literal, $change:literal $(, $value:expr)*) => {
+        step!($tx, $lease, $lease.seconds, $name, $from, $change, "" $(, $value)*)
     };
 }
 
-/// The statement of a step that releases the unit; `$4` is the reason, if there is a new one.
-macro_rules! step_back {
-    ($name:literal, $from:literal, $change:literal) => {
+/// A [`step`] that releases the unit for the time `$wait`; `$4` is the reason, if there is a new one.
+macro_rules! release {
+    ($tx:ident, $lease:ident, $wait:expr, $why:expr, $name:literal, $from:literal, $change:literal) => {
         step!(
+            $tx,
+            $lease,
+            $wait.as_secs_f64(),
             $name,
             $from,
             $change,
-            "worker = null",
-            "last_error = coalesce($4, last_error)"
+            ", worker = null, last_error = coalesce($4, last_error)",
+            $why
         )
     };
-}
-
-type Statement = Query<'static, Postgres, PgArguments>;
-
-fn extending(step: &'static str, lease: Lease) -> Statement {
-    due_in(step, lease, lease.seconds)
-}
-
-fn releasing(step_back: &'static str, lease: Lease, wait: Duration, why: Option<&str>) -> Statement {
-    due_in(step_back, lease, wait.as_secs_f64()).bind(why.map(reason))
-}
-
-fn due_in(step: &'static str, lease: Lease, seconds: f64) -> Statement {
-    sqlx::query(step).bind(lease.unit.0).bind(lease.epoch).bind(seconds)
-}
-
-async fn take(tx: &mut Tx, step: Statement) -> Result<()> {
-    held(step.execute(tx.conn()).await?.rows_affected())
 }
 
 /// `NEW → ORDERING`: an order at G2A is about to be placed. The shop's order becomes `PROCESSING`.
@@ -69,12 +66,11 @@ async fn take(tx: &mut Tx, step: Statement) -> Result<()> {
 /// [`Fenced`](crate::StoreError::Fenced), [`Unavailable`](crate::StoreError::Unavailable); the same for every step.
 pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
     let order = lock_order_of(tx, lease.unit).await?;
-    let step = step!("begin_ordering", "= 'NEW'", "state = 'ORDERING'");
-    take(tx, extending(step, lease)).await?;
-    sqlx::query(
+    extend!(tx, lease, "begin_ordering", "= 'NEW'", "state = 'ORDERING'")?;
+    sqlx::query!(
         "-- store.fulfilment.processing\nupdate orders set status = 'PROCESSING' where id = $1 and status = 'PENDING'",
+        order.0
     )
-    .bind(order.0)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -86,19 +82,22 @@ pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// A [`Rule`](crate::StoreError::Rule) when G2A gave the same id to two orders (`g2a_orders_pkey`).
 pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money) -> Result<()> {
     let order = lock_order_of(tx, lease.unit).await?;
-    let step = step!(
+    extend!(
+        tx,
+        lease,
         "ordered",
         "= 'ORDERING'",
-        "state = 'ORDERED', g2a_order_id = $4, g2a_price = $5, ordered_at = now(), pay_asked_at = null, last_error = null"
-    );
-    let step = extending(step, lease).bind(g2a_order_id).bind(price.decimal());
-    take(tx, step).await?;
-    sqlx::query(
+        "state = 'ORDERED', g2a_order_id = $4, g2a_price = $5, ordered_at = now(), pay_asked_at = null,
+         last_error = null",
+        g2a_order_id,
+        price.decimal()
+    )?;
+    sqlx::query!(
         "-- store.fulfilment.external_order_id
         update orders set external_order_id = $2 where id = $1 and external_order_id is null",
+        order.0,
+        g2a_order_id
     )
-    .bind(order.0)
-    .bind(g2a_order_id)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -109,8 +108,13 @@ pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn begin_paying(tx: &mut Tx, lease: Lease) -> Result<()> {
-    let step = step!("begin_paying", "= 'ORDERED'", "state = 'PAYING', pay_asked_at = now()");
-    take(tx, extending(step, lease)).await
+    extend!(
+        tx,
+        lease,
+        "begin_paying",
+        "= 'ORDERED'",
+        "state = 'PAYING', pay_asked_at = now()"
+    )
 }
 
 /// `PAYING` again: G2A reported that nothing was paid, and no earlier request can still be in progress.
@@ -118,8 +122,7 @@ pub async fn begin_paying(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn pay_again(tx: &mut Tx, lease: Lease) -> Result<()> {
-    let step = step!("pay_again", "= 'PAYING'", "pay_asked_at = now()");
-    take(tx, extending(step, lease)).await
+    extend!(tx, lease, "pay_again", "= 'PAYING'", "pay_asked_at = now()")
 }
 
 /// `PAYING`: G2A reported that the payment deadline has passed. Decided after `wait`, by G2A's status of the order
@@ -128,12 +131,15 @@ pub async fn pay_again(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn too_late(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let step = step_back!(
+    release!(
+        tx,
+        lease,
+        wait,
+        reason(why),
         "too_late",
         "= 'PAYING'",
         "ordered_at = least(ordered_at, now() - interval '1 day')"
-    );
-    take(tx, releasing(step, lease, wait, Some(why))).await
+    )
 }
 
 /// `PAYING → ORDERED`: this payment did not happen, and none is in progress. Retried after `wait`.
@@ -141,12 +147,15 @@ pub async fn too_late(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn not_paid(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let step = step_back!(
+    release!(
+        tx,
+        lease,
+        wait,
+        reason(why),
         "not_paid",
         "= 'PAYING'",
         "state = 'ORDERED', pay_asked_at = null, attempts = least(attempts + 1, 1000)"
-    );
-    take(tx, releasing(step, lease, wait, Some(why))).await
+    )
 }
 
 /// `PAYING → PAID`: G2A has the money.
@@ -154,14 +163,17 @@ pub async fn not_paid(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn paid(tx: &mut Tx, lease: Lease, transaction_id: Option<&str>) -> Result<()> {
-    let step = step!(
+    extend!(
+        tx,
+        lease,
         "paid",
         "= 'PAYING'",
-        "state = 'PAID', g2a_transaction_id = coalesce($4, g2a_transaction_id), attempts = 0, refusals = 0, last_error = null"
-    );
-    take(tx, extending(step, lease).bind(transaction_id.map(reason))).await?;
+        "state = 'PAID', g2a_transaction_id = coalesce($4, g2a_transaction_id), attempts = 0, refusals = 0,
+         last_error = null",
+        transaction_id.map(reason)
+    )?;
     // Every reason that prevented payments is over.
-    sqlx::query("-- store.fulfilment.alarms_over\ndelete from supplier_alarms")
+    sqlx::query!("-- store.fulfilment.alarms_over\ndelete from supplier_alarms")
         .execute(tx.conn())
         .await?;
     Ok(())
@@ -172,8 +184,13 @@ pub async fn paid(tx: &mut Tx, lease: Lease, transaction_id: Option<&str>) -> Re
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn begin_fetching(tx: &mut Tx, lease: Lease) -> Result<()> {
-    let step = step!("begin_fetching", "in ('PAID', 'FETCHING')", "state = 'FETCHING'");
-    take(tx, extending(step, lease)).await
+    extend!(
+        tx,
+        lease,
+        "begin_fetching",
+        "in ('PAID', 'FETCHING')",
+        "state = 'FETCHING'"
+    )
 }
 
 /// `FETCHING → PAID`: G2A has not provided the key yet.
@@ -181,12 +198,15 @@ pub async fn begin_fetching(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn not_ready(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let step = step_back!(
+    release!(
+        tx,
+        lease,
+        wait,
+        reason(why),
         "not_ready",
         "= 'FETCHING'",
         "state = 'PAID', attempts = least(attempts + 1, 1000)"
-    );
-    take(tx, releasing(step, lease, wait, Some(why))).await
+    )
 }
 
 /// `FETCHING → LOST`: the key was read, but not by a worker that stored it. Compensated after `grace`, in case it is in
@@ -195,8 +215,15 @@ pub async fn not_ready(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> 
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn lost(tx: &mut Tx, lease: Lease, grace: Duration, why: &str) -> Result<()> {
-    let step = step_back!("lost", "= 'FETCHING'", "state = 'LOST', attempts = 0");
-    take(tx, releasing(step, lease, grace, Some(why))).await
+    release!(
+        tx,
+        lease,
+        grace,
+        reason(why),
+        "lost",
+        "= 'FETCHING'",
+        "state = 'LOST', attempts = 0"
+    )
 }
 
 /// `LOST → NEW`: a replacement is bought.
@@ -204,13 +231,14 @@ pub async fn lost(tx: &mut Tx, lease: Lease, grace: Duration, why: &str) -> Resu
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn bought_again(tx: &mut Tx, lease: Lease) -> Result<()> {
-    let step = step!(
+    extend!(
+        tx,
+        lease,
         "bought_again",
         "= 'LOST'",
         "state = 'NEW', g2a_order_id = null, g2a_price = null, g2a_transaction_id = null, ordered_at = null,
          pay_asked_at = null, replacements = replacements + 1"
-    );
-    take(tx, extending(step, lease)).await
+    )
 }
 
 /// `ORDERING`, `ORDERED` or `PAYING → NEW`: the order at G2A is unpaid and is left to expire. Retried after `wait`.
@@ -219,13 +247,16 @@ pub async fn bought_again(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn give_up(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let step = step_back!(
+    release!(
+        tx,
+        lease,
+        wait,
+        reason(why),
         "give_up",
         "in ('ORDERING', 'ORDERED', 'PAYING')",
         "state = 'NEW', g2a_order_id = null, g2a_price = null, ordered_at = null, pay_asked_at = null,
          attempts = least(attempts + 1, 1000)"
-    );
-    take(tx, releasing(step, lease, wait, Some(why))).await
+    )
 }
 
 /// `ORDERING → NEW`: G2A refused the order, or its price is too high. Retried after `wait`; counts as a refusal.
@@ -233,12 +264,15 @@ pub async fn give_up(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn refused(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let step = step_back!(
+    release!(
+        tx,
+        lease,
+        wait,
+        reason(why),
         "refused",
         "= 'ORDERING'",
         "state = 'NEW', refusals = least(refusals + 1, 1000)"
-    );
-    take(tx, releasing(step, lease, wait, Some(why))).await
+    )
 }
 
 /// Keeps the state; due again after `wait`. `failed` counts as an attempt.
@@ -246,10 +280,13 @@ pub async fn refused(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn postpone(tx: &mut Tx, lease: Lease, wait: Duration, failed: Option<&str>) -> Result<()> {
-    let step = step_back!(
+    release!(
+        tx,
+        lease,
+        wait,
+        failed.map(reason),
         "postpone",
         "not in ('DONE', 'REFUNDED')",
         "attempts = case when $4::text is null then attempts else least(attempts + 1, 1000) end"
-    );
-    take(tx, releasing(step, lease, wait, failed)).await
+    )
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::steps::reason as bounded;
@@ -28,18 +27,18 @@ pub struct Stop {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn hold(store: &Store, worker: Uuid, machine: &str, reason: &str) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.hold_buying
         with old as (delete from buying_stops where seen_at < now() - interval '1 day' and worker <> $1)
         insert into buying_stops as b (worker, machine, reason) values ($1, $2, $3)
         on conflict (worker) do update
            set seen_at = now(), machine = excluded.machine, reason = excluded.reason,
                since = case when b.seen_at < now() - make_interval(secs => $4) then now() else b.since end",
+        worker,
+        bounded(machine),
+        bounded(reason),
+        FRESH.as_secs_f64()
     )
-    .bind(worker)
-    .bind(bounded(machine))
-    .bind(bounded(reason))
-    .bind(FRESH.as_secs_f64())
     .execute(store.alone())
     .await?;
     Ok(())
@@ -50,10 +49,12 @@ pub async fn hold(store: &Store, worker: Uuid, machine: &str, reason: &str) -> R
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn go_on(store: &Store, worker: Uuid) -> Result<()> {
-    sqlx::query("-- store.fulfilment.go_on_buying\ndelete from buying_stops where worker = $1")
-        .bind(worker)
-        .execute(store.alone())
-        .await?;
+    sqlx::query!(
+        "-- store.fulfilment.go_on_buying\ndelete from buying_stops where worker = $1",
+        worker
+    )
+    .execute(store.alone())
+    .await?;
     Ok(())
 }
 
@@ -62,23 +63,16 @@ pub async fn go_on(store: &Store, worker: Uuid) -> Result<()> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn all(store: &Store) -> Result<Vec<Stop>> {
-    let rows = sqlx::query(
-        "-- store.fulfilment.stops
-        select true as is_one_worker, 'a worker on ' || machine || ': ' || reason as reason, since from buying_stops
-         where seen_at > now() - make_interval(secs => $1)
+    let rows = sqlx::query_as!(
+        Stop,
+        r#"-- store.fulfilment.stops
+        select true as "is_one_worker!", 'a worker on ' || machine || ': ' || reason as "reason!", since as "since!"
+          from buying_stops where seen_at > now() - make_interval(secs => $1)
         union all
-        select false, detail, since from supplier_alarms order by since",
+        select false, detail, since from supplier_alarms order by "since!""#,
+        FRESH.as_secs_f64()
     )
-    .bind(FRESH.as_secs_f64())
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Stop {
-                is_one_worker: row.try_get("is_one_worker")?,
-                reason: row.try_get("reason")?,
-                since: row.try_get("since")?,
-            })
-        })
-        .collect()
+    Ok(rows)
 }

@@ -10,12 +10,11 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::ids::{GameId, UnitId, UserId};
 use lockstep_domain::order::UnitState;
 use rust_decimal::Decimal;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::steps::reason as bounded;
 use crate::audit::{self, AuditEntry};
-use crate::row::{span, unit_state};
+use crate::row::{span, unit_state_of};
 use crate::{Result, Store, Tx};
 
 /// The context that an answer is sealed for.
@@ -67,30 +66,30 @@ pub struct Kept {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn keep(tx: &mut Tx, answer: &Unreadable, patience: Patience) -> Result<Kept> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.keep_unreadable
         insert into unreadable_answers (id, order_unit_id, game_id, g2a_order_id, sealed, bytes, complete, machine)
         select $1, id, game_id, $3, $4, $5, $6, $7 from order_units where id = $2 on conflict (id) do nothing",
+        answer.id,
+        answer.unit.0,
+        &answer.g2a_order_id,
+        answer.sealed,
+        i32::try_from(answer.bytes).unwrap_or(i32::MAX),
+        answer.complete,
+        bounded(&answer.machine)
     )
-    .bind(answer.id)
-    .bind(answer.unit.0)
-    .bind(&answer.g2a_order_id)
-    .bind(&answer.sealed)
-    .bind(i32::try_from(answer.bytes).unwrap_or(i32::MAX))
-    .bind(answer.complete)
-    .bind(bounded(&answer.machine))
     .execute(tx.conn())
     .await?;
-    let of_this_order: i64 = sqlx::query_scalar(
-        "-- store.fulfilment.unreadable_of_order
-        select count(*) from unreadable_answers where order_unit_id = $1 and g2a_order_id = $2 and complete",
+    let of_this_order: i64 = sqlx::query_scalar!(
+        r#"-- store.fulfilment.unreadable_of_order
+        select count(*) as "answers!" from unreadable_answers where order_unit_id = $1 and g2a_order_id = $2 and complete"#,
+        answer.unit.0,
+        &answer.g2a_order_id
     )
-    .bind(answer.unit.0)
-    .bind(&answer.g2a_order_id)
     .fetch_one(tx.conn())
     .await?;
     // After a person has lifted a stop, only later answers count.
-    let stopped: Option<String> = sqlx::query_scalar(
+    let stopped: Option<String> = sqlx::query_scalar!(
         "-- store.fulfilment.stop_game
         with game as (select u.game_id as id, g.title, s.lifted_at, s.until from order_units u
                         join games g on g.id = u.game_id left join game_stops s on s.game_id = g.id where u.id = $1),
@@ -105,11 +104,11 @@ pub async fn keep(tx: &mut Tx, answer: &Unreadable, patience: Patience) -> Resul
                set since = now(), until = excluded.until, reason = excluded.reason, lifted_at = null
             returning s.game_id)
         select game.title from game join stopped on stopped.game_id = game.id",
+        answer.unit.0,
+        i64::from(patience.orders),
+        patience.within.as_secs_f64(),
+        patience.stop.as_secs_f64()
     )
-    .bind(answer.unit.0)
-    .bind(i64::from(patience.orders))
-    .bind(patience.within.as_secs_f64())
-    .bind(patience.stop.as_secs_f64())
     .fetch_optional(tx.conn())
     .await?;
     Ok(Kept {
@@ -123,26 +122,26 @@ pub async fn keep(tx: &mut Tx, answer: &Unreadable, patience: Patience) -> Resul
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn waits(tx: &mut Tx, unit: UnitId, g2a_order_id: &str) -> Result<bool> {
-    Ok(sqlx::query_scalar(
-        "-- store.fulfilment.unreadable_waits
+    Ok(sqlx::query_scalar!(
+        r#"-- store.fulfilment.unreadable_waits
         select exists (select 1 from unreadable_answers
-                        where order_unit_id = $1 and g2a_order_id = $2 and complete and decided_at is null)",
+                        where order_unit_id = $1 and g2a_order_id = $2 and complete and decided_at is null) as "waits!""#,
+        unit.0,
+        g2a_order_id
     )
-    .bind(unit.0)
-    .bind(g2a_order_id)
     .fetch_one(tx.conn())
     .await?)
 }
 
 /// Marks answers as obsolete, because the key of this order came another way.
 pub(super) async fn obsolete(tx: &mut Tx, unit: UnitId, g2a_order_id: &str) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.unreadable_obsolete
         update unreadable_answers set decision = 'OBSOLETE', decided_at = now()
          where order_unit_id = $1 and g2a_order_id = $2 and decided_at is null",
+        unit.0,
+        g2a_order_id
     )
-    .bind(unit.0)
-    .bind(g2a_order_id)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -178,29 +177,29 @@ pub struct Waiting {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn waiting(store: &Store, most: u32) -> Result<Vec<Waiting>> {
-    let rows = sqlx::query(
-        "-- store.fulfilment.unreadable_waiting
+    let rows = sqlx::query!(
+        r#"-- store.fulfilment.unreadable_waiting
         select a.id, g.title, a.order_unit_id, u.state, a.g2a_order_id, a.bytes, a.complete, a.machine, a.received_at,
-               u.g2a_order_id is not distinct from a.g2a_order_id and u.state in ('FETCHING', 'LOST') as is_awaited
+               u.g2a_order_id is not distinct from a.g2a_order_id and u.state in ('FETCHING', 'LOST') as "is_awaited!"
           from unreadable_answers a join order_units u on u.id = a.order_unit_id join games g on g.id = a.game_id
-         where a.decided_at is null order by a.received_at limit $1",
+         where a.decided_at is null order by a.received_at limit $1"#,
+        i64::from(most)
     )
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
             Ok(Waiting {
-                id: row.try_get("id")?,
-                game: row.try_get("title")?,
-                unit: UnitId(row.try_get("order_unit_id")?),
-                state: unit_state(row, "state")?,
-                is_awaited: row.try_get("is_awaited")?,
-                g2a_order_id: row.try_get("g2a_order_id")?,
-                bytes: row.try_get("bytes")?,
-                complete: row.try_get("complete")?,
-                machine: row.try_get("machine")?,
-                received_at: row.try_get("received_at")?,
+                id: row.id,
+                game: row.title,
+                unit: UnitId(row.order_unit_id),
+                state: unit_state_of(&row.state)?,
+                is_awaited: row.is_awaited,
+                g2a_order_id: row.g2a_order_id,
+                bytes: row.bytes,
+                complete: row.complete,
+                machine: row.machine,
+                received_at: row.received_at,
             })
         })
         .collect()
@@ -222,18 +221,18 @@ pub struct Sealed {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn show(tx: &mut Tx, id: Uuid, admin: UserId) -> Result<Option<Sealed>> {
-    let row = sqlx::query(
+    let row = sqlx::query!(
         "-- store.fulfilment.unreadable_show
         select order_unit_id, g2a_order_id, sealed from unreadable_answers where id = $1 and decided_at is null for update",
+        id
     )
-    .bind(id)
     .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else { return Ok(None) };
     let found = Sealed {
-        unit: UnitId(row.try_get("order_unit_id")?),
-        g2a_order_id: row.try_get("g2a_order_id")?,
-        sealed: row.try_get("sealed")?,
+        unit: UnitId(row.order_unit_id),
+        g2a_order_id: row.g2a_order_id,
+        sealed: row.sealed,
     };
     record(tx, id, admin, "answer.show", &found.g2a_order_id).await?;
     Ok(Some(found))
@@ -258,34 +257,34 @@ pub async fn decide(tx: &mut Tx, id: Uuid, decision: Decision, admin: UserId) ->
         Decision::Discarded => ("DISCARDED", "answer.discard"),
     };
     // The lock order is orders and units before their answers.
-    let unit: Option<Uuid> = sqlx::query_scalar(
+    let unit: Option<Uuid> = sqlx::query_scalar!(
         "-- store.fulfilment.unreadable_unit\nselect order_unit_id from unreadable_answers where id = $1",
+        id
     )
-    .bind(id)
     .fetch_optional(tx.conn())
     .await?;
     let Some(unit) = unit.map(UnitId) else { return Ok(None) };
     super::queue::lock_order_of(tx, unit).await?;
-    let order: Option<String> = sqlx::query_scalar(
+    let order: Option<String> = sqlx::query_scalar!(
         "-- store.fulfilment.unreadable_decide
         update unreadable_answers set decision = $2, decided_at = now()
          where id = $1 and decided_at is null returning g2a_order_id",
+        id,
+        name
     )
-    .bind(id)
-    .bind(name)
     .fetch_optional(tx.conn())
     .await?;
     let Some(order) = order else { return Ok(None) };
     record(tx, id, admin, action, &order).await?;
     super::incidents::resolve(tx, "KEY_UNREADABLE", &order).await?;
     if decision == Decision::Discarded {
-        sqlx::query(
+        sqlx::query!(
             "-- store.fulfilment.unreadable_wake
             update order_units set not_before = now()
              where id = $1 and g2a_order_id = $2 and state = 'LOST' and worker is null and not_before > now()",
+            unit.0,
+            order
         )
-        .bind(unit.0)
-        .bind(&order)
         .execute(tx.conn())
         .await?;
     }
@@ -307,11 +306,11 @@ async fn record(tx: &mut Tx, id: Uuid, admin: UserId, action: &'static str, orde
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn admin(store: &Store, email: &str) -> Result<Option<UserId>> {
-    let id: Option<Uuid> = sqlx::query_scalar(
+    let id: Option<Uuid> = sqlx::query_scalar!(
         "-- store.fulfilment.admin_of
         select id from users where email = lower($1) and role = 'ADMIN' and deleted_at is null",
+        email
     )
-    .bind(email)
     .fetch_optional(store.alone())
     .await?;
     Ok(id.map(UserId))
@@ -337,24 +336,16 @@ pub struct GameStop {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn game_stops(store: &Store) -> Result<Vec<GameStop>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query_as!(
+        GameStop,
         "-- store.fulfilment.game_stops
-        select g.title, g.g2a_product_id, s.since, s.until, s.reason from game_stops s join games g on g.id = s.game_id
-         where s.lifted_at is null and s.until > now() order by s.since",
+        select g.title as game, g.g2a_product_id as product, s.since, s.until, s.reason
+          from game_stops s join games g on g.id = s.game_id
+         where s.lifted_at is null and s.until > now() order by s.since"
     )
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(GameStop {
-                game: row.try_get("title")?,
-                product: row.try_get("g2a_product_id")?,
-                since: row.try_get("since")?,
-                until: row.try_get("until")?,
-                reason: row.try_get("reason")?,
-            })
-        })
-        .collect()
+    Ok(rows)
 }
 
 /// Remaining time for which this game is not bought; `None` if it is bought.
@@ -362,12 +353,12 @@ pub async fn game_stops(store: &Store) -> Result<Vec<GameStop>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn game_stops_for(store: &Store, game: GameId) -> Result<Option<Duration>> {
-    let seconds: Option<Decimal> = sqlx::query_scalar(
-        "-- store.fulfilment.game_stops_for
-        select extract(epoch from until - now()) from game_stops
-         where game_id = $1 and lifted_at is null and until > now()",
+    let seconds: Option<Decimal> = sqlx::query_scalar!(
+        r#"-- store.fulfilment.game_stops_for
+        select extract(epoch from until - now()) as "seconds!" from game_stops
+         where game_id = $1 and lifted_at is null and until > now()"#,
+        game.0
     )
-    .bind(game.0)
     .fetch_optional(store.alone())
     .await?;
     Ok(seconds.map(span))
@@ -379,12 +370,12 @@ pub async fn game_stops_for(store: &Store, game: GameId) -> Result<Option<Durati
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn lift(tx: &mut Tx, product: &str, admin: UserId) -> Result<bool> {
-    let game: Option<Uuid> = sqlx::query_scalar(
+    let game: Option<Uuid> = sqlx::query_scalar!(
         "-- store.fulfilment.lift_game_stop
         update game_stops s set lifted_at = now() from games g
          where g.g2a_product_id = $1 and s.game_id = g.id and s.lifted_at is null and s.until > now() returning g.id",
+        product
     )
-    .bind(product)
     .fetch_optional(tx.conn())
     .await?;
     let Some(game) = game else { return Ok(false) };
@@ -395,12 +386,12 @@ pub async fn lift(tx: &mut Tx, product: &str, admin: UserId) -> Result<bool> {
         details: serde_json::json!({ "product": product }),
     };
     audit::write(tx, &deed).await?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.fulfilment.lift_game_stop.wake
         update order_units set not_before = now()
          where game_id = $1 and state in ('NEW', 'ORDERED') and worker is null and not_before > now()",
+        game
     )
-    .bind(game)
     .execute(tx.conn())
     .await?;
     Ok(true)
@@ -411,18 +402,16 @@ pub async fn lift(tx: &mut Tx, product: &str, admin: UserId) -> Result<bool> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn page(store: &Store, after: Option<Uuid>, most: u32) -> Result<Vec<(Uuid, Vec<u8>)>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query!(
         "-- store.fulfilment.unreadable_page
         select id, sealed from unreadable_answers
          where decided_at is null and ($1::uuid is null or id > $1) order by id limit $2",
+        after,
+        i64::from(most)
     )
-    .bind(after)
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("id")?, row.try_get("sealed")?)))
-        .collect()
+    Ok(rows.into_iter().map(|row| (row.id, row.sealed)).collect())
 }
 
 /// Replaces the sealed form of an answer if it is still the one that was read.
@@ -430,13 +419,13 @@ pub async fn page(store: &Store, after: Option<Uuid>, most: u32) -> Result<Vec<(
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn reseal(store: &Store, id: Uuid, before: &[u8], after: &[u8]) -> Result<bool> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.fulfilment.unreadable_reseal
         update unreadable_answers set sealed = $3 where id = $1 and sealed = $2",
+        id,
+        before,
+        after
     )
-    .bind(id)
-    .bind(before)
-    .bind(after)
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)

@@ -26,20 +26,21 @@ const LONGEST_NAME: usize = 150;
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn editions(tx: &mut Tx, id: GameId) -> Result<Vec<Game>> {
-    let own: Option<(String, Option<String>)> =
-        sqlx::query_as("-- store.games.editions_of\nselect title, region from games where id = $1")
-            .bind(id.0)
-            .fetch_optional(tx.conn())
-            .await?;
-    let Some((text, region)) = own else {
+    let own = sqlx::query!(
+        "-- store.games.editions_of\nselect title, region from games where id = $1",
+        id.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(own) = own else {
         return Ok(Vec::new());
     };
-    let name = name_of(&text, region.as_deref());
+    let name = name_of(&own.title, own.region.as_deref());
     if name.len() > LONGEST_NAME {
         return Ok(Vec::new());
     }
-    let near: Vec<(Uuid, String, Option<String>)> = sqlx::query_as(
-        "-- store.games.editions_near
+    let near = sqlx::query!(
+        r#"-- store.games.editions_near
         with own as materialized (select search_fold($2) as name),
         -- As C sorts: a space is the first letter, `!` the next one.
         beginnings as (
@@ -51,33 +52,37 @@ pub async fn editions(tx: &mut Tx, id: GameId) -> Result<Vec<Game>> {
         select g.id, g.title, g.region
           from beginnings b cross join lateral (
                select s.game_id from game_search s join games listed on listed.id = s.game_id
-                where listed.withdrawn_at is null and left(s.title, 200) collate \"C\" >= b.low and left(s.title, 200) collate \"C\" < b.high
-                order by left(s.title, 200) collate \"C\" limit $4) found
+                where listed.withdrawn_at is null
+                  and left(s.title, 200) collate "C" >= b.low and left(s.title, 200) collate "C" < b.high
+                order by left(s.title, 200) collate "C" limit $4) found
           join games g on g.id = found.game_id
-         where g.id <> $1 and g.withdrawn_at is null and (select name from own) <> ''",
+         where g.id <> $1 and g.withdrawn_at is null and (select name from own) <> ''"#,
+        id.0,
+        name,
+        &title::followers(),
+        COMPARED
     )
-    .bind(id.0)
-    .bind(name)
-    .bind(title::followers())
-    .bind(COMPARED)
     .fetch_all(tx.conn())
     .await?;
+    // The folded names below lack the signs in which names may differ.
+    let signs = title::signs(name);
     let (ids, names): (Vec<Uuid>, Vec<String>) = near
         .iter()
-        .map(|(id, text, region)| (*id, name_of(text, region.as_deref()).to_owned()))
+        .map(|game| (game.id, name_of(&game.title, game.region.as_deref()).to_owned()))
+        .filter(|(_, near)| title::signs(near) == signs)
         .unzip();
-    let same: Vec<Uuid> = sqlx::query_scalar(
+    let same = sqlx::query_scalar!(
         "-- store.games.editions
         select g.id
           from unnest($1::uuid[], $2::text[]) as near (id, name) join games g on g.id = near.id
          where search_fold(near.name) = search_fold($3)
          group by g.id
          order by g.in_stock desc, g.price, g.id limit $4",
+        &ids,
+        &names,
+        name,
+        i64::from(MOST_EDITIONS)
     )
-    .bind(ids)
-    .bind(names)
-    .bind(name)
-    .bind(i64::from(MOST_EDITIONS))
     .fetch_all(tx.conn())
     .await?;
     views(tx, &same, Detail::List).await

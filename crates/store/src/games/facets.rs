@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::catalogue::{Collection, CollectionType, FilterOptions, Game, NameSlug};
 use lockstep_domain::slug::slugify;
 use sqlx::types::Uuid;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Detail, views};
 use crate::{Result, Tx};
@@ -25,16 +24,16 @@ pub(super) const MAX_VALUES: i64 = 10_000;
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn genres(tx: &mut Tx) -> Result<Vec<NameSlug>> {
-    let rows = sqlx::query_as::<_, (String, String)>(
+    Ok(sqlx::query_as!(
+        NameSlug,
         "-- store.games.genres
         select x.name, x.slug from genres x
          where (select true from game_genres l join games g on g.id = l.game_id
                  where l.genre_id = x.id and g.withdrawn_at is null order by l.game_id limit 1)
-         order by lower(x.name), x.name",
+         order by lower(x.name), x.name"
     )
     .fetch_all(tx.conn())
-    .await?;
-    Ok(named(rows))
+    .await?)
 }
 
 /// Platforms of listed games, by name.
@@ -42,20 +41,61 @@ pub async fn genres(tx: &mut Tx) -> Result<Vec<NameSlug>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn platforms(tx: &mut Tx) -> Result<Vec<NameSlug>> {
-    let rows = sqlx::query_as::<_, (String, String)>(
+    Ok(sqlx::query_as!(
+        NameSlug,
         "-- store.games.platforms
         select x.name, x.slug from platforms x
          where (select true from game_platforms l join games g on g.id = l.game_id
                  where l.platform_id = x.id and g.withdrawn_at is null order by l.game_id limit 1)
-         order by lower(x.name), x.name",
+         order by lower(x.name), x.name"
     )
     .fetch_all(tx.conn())
-    .await?;
-    Ok(named(rows))
+    .await?)
 }
 
-fn named(rows: Vec<(String, String)>) -> Vec<NameSlug> {
-    rows.into_iter().map(|(name, slug)| NameSlug { name, slug }).collect()
+/// The distinct values of a column of listed games, in alphabetical order, with one spelling each.
+macro_rules! values_of {
+    ($tx:ident, $column:literal) => {
+        sqlx::query_scalar!(
+            "-- store.games.values_of."
+                + $column
+                + "
+            with recursive found as (
+                (select lower("
+                + $column
+                + ") as low, "
+                + $column
+                + " as spelt from games
+                  where withdrawn_at is null and lower("
+                + $column
+                + ") is not null
+                  order by lower("
+                + $column
+                + "), "
+                + $column
+                + " limit 1)
+                union all
+                select next.low, next.spelt
+                  from found cross join lateral (
+                       select lower("
+                + $column
+                + ") as low, "
+                + $column
+                + " as spelt from games
+                        where withdrawn_at is null and lower("
+                + $column
+                + ") > found.low
+                        order by lower("
+                + $column
+                + "), "
+                + $column
+                + r#" limit 1) next)
+            select spelt as "spelt!" from found where spelt <> '' limit $1"#,
+            MAX_VALUES
+        )
+        .fetch_all($tx.conn())
+        .await?
+    };
 }
 
 /// All values that the catalogue can be filtered by.
@@ -63,44 +103,23 @@ fn named(rows: Vec<(String, String)>) -> Vec<NameSlug> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn filter_options(tx: &mut Tx) -> Result<FilterOptions> {
-    let multiplayer: Vec<bool> = sqlx::query_scalar(
-        "-- store.games.multiplayer_values
-        select v from (values (true, exists (select 1 from games where multiplayer and withdrawn_at is null)),
+    let multiplayer = sqlx::query_scalar!(
+        r#"-- store.games.multiplayer_values
+        select v as "v!" from (values (true, exists (select 1 from games where multiplayer and withdrawn_at is null)),
                               (false, exists (select 1 from games where not multiplayer and withdrawn_at is null)))
                       as options (v, there)
-         where there order by v desc",
+         where there order by v desc"#
     )
     .fetch_all(tx.conn())
     .await?;
     Ok(FilterOptions {
         genres: genres(tx).await?,
         platforms: platforms(tx).await?,
-        activation_services: values_of(tx, "activation_service").await?,
-        regions: values_of(tx, "region").await?,
-        publishers: values_of(tx, "publisher").await?,
+        activation_services: values_of!(tx, "activation_service"),
+        regions: values_of!(tx, "region"),
+        publishers: values_of!(tx, "publisher"),
         multiplayer,
     })
-}
-
-/// The distinct values of a column of listed games, in alphabetical order, with one spelling each.
-async fn values_of(tx: &mut Tx, column: &'static str) -> Result<Vec<String>> {
-    Ok(sqlx::query_scalar(AssertSqlSafe(format!(
-        "-- store.games.values_of
-        with recursive found as (
-            (select lower({column}) as low, {column} as spelt from games
-              where withdrawn_at is null and lower({column}) is not null
-              order by lower({column}), {column} limit 1)
-            union all
-            select next.low, next.spelt
-              from found cross join lateral (
-                   select lower({column}) as low, {column} as spelt from games
-                    where withdrawn_at is null and lower({column}) > found.low
-                    order by lower({column}), {column} limit 1) next)
-        select spelt from found where spelt <> '' limit $1"
-    )))
-    .bind(MAX_VALUES)
-    .fetch_all(tx.conn())
-    .await?)
 }
 
 /// The five genres and the five publishers that are most frequent among the 2,000 most popular games that can be
@@ -109,8 +128,8 @@ async fn values_of(tx: &mut Tx, column: &'static str) -> Result<Vec<String>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn collections(tx: &mut Tx) -> Result<Vec<Collection>> {
-    let rows = sqlx::query(
-        "-- store.games.collections
+    let rows = sqlx::query!(
+        r#"-- store.games.collections
         with top as materialized (
             select id, publisher, row_number() over (order by popularity desc, id desc) as place
               from games where withdrawn_at is null and in_stock and not is_preorder
@@ -125,23 +144,14 @@ pub async fn collections(tx: &mut Tx) -> Result<Vec<Collection>> {
                    (array_agg(id order by place))[1:40] as ids
               from top where publisher <> ''
              group by publisher having count(*) >= 2 order by 3 desc, 1 limit 5)
-        select true as is_genre, value, title, games, ids from genre
+        select true as "is_genre!", value as "value!", title as "title!", games, ids as "ids!" from genre
         union all
         select false, value, title, games, ids from publisher
-        order by is_genre desc, games desc, value",
+        order by "is_genre!" desc, games desc, "value!""#
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut heads = Vec::with_capacity(rows.len());
-    let mut wanted: Vec<Uuid> = Vec::new();
-    for row in &rows {
-        let is_genre: bool = row.try_get("is_genre")?;
-        let value: String = row.try_get("value")?;
-        let title: String = row.try_get("title")?;
-        let ids: Vec<Uuid> = row.try_get("ids")?;
-        wanted.extend(&ids);
-        heads.push((is_genre, value, title, ids));
-    }
+    let mut wanted: Vec<Uuid> = rows.iter().flat_map(|row| &row.ids).copied().collect();
     wanted.sort_unstable();
     wanted.dedup();
     let games: HashMap<Uuid, Game> = views(tx, &wanted, Detail::List)
@@ -149,22 +159,22 @@ pub async fn collections(tx: &mut Tx) -> Result<Vec<Collection>> {
         .into_iter()
         .map(|game| (game.id.0, game))
         .collect();
-    Ok(heads
+    Ok(rows
         .into_iter()
-        .map(|(is_genre, value, title, ids)| Collection {
-            id: if is_genre {
-                format!("genre-{value}")
+        .map(|row| Collection {
+            id: if row.is_genre {
+                format!("genre-{}", row.value)
             } else {
-                format!("publisher-{}", slugify(&value))
+                format!("publisher-{}", slugify(&row.value))
             },
-            title,
-            kind: if is_genre {
+            title: row.title,
+            kind: if row.is_genre {
                 CollectionType::Genre
             } else {
                 CollectionType::Publisher
             },
-            value,
-            games: ids.iter().filter_map(|id| games.get(id).cloned()).collect(),
+            value: row.value,
+            games: row.ids.iter().filter_map(|id| games.get(id).cloned()).collect(),
         })
         .collect())
 }
@@ -175,9 +185,9 @@ pub async fn collections(tx: &mut Tx) -> Result<Vec<Collection>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn last_synced(tx: &mut Tx) -> Result<Option<DateTime<Utc>>> {
-    Ok(sqlx::query_scalar(
+    Ok(sqlx::query_scalar!(
         "-- store.games.last_synced
-        select max(finished_at) from sync_runs where status = 'COMPLETED' and kind in ('FULL', 'STOCK')",
+        select max(finished_at) from sync_runs where status = 'COMPLETED' and kind in ('FULL', 'STOCK')"
     )
     .fetch_one(tx.conn())
     .await?)

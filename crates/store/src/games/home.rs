@@ -14,20 +14,19 @@ use crate::{Result, Tx};
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn best_sellers(tx: &mut Tx, genre: Option<&str>) -> Result<Vec<Game>> {
-    let ids: Vec<Uuid> = if let Some(genre) = genre {
+    let ids = if let Some(genre) = genre {
         let Some(genre) = genre_id(tx, genre).await? else {
             return Ok(Vec::new());
         };
-        let best: Vec<Uuid> = sqlx::query_scalar(
+        let best = sqlx::query_scalar!(
             "-- store.games.best_sellers_of_genre
             select g.id from games g
              where g.is_best_seller and g.withdrawn_at is null and g.in_stock and not g.is_preorder
                and exists (select 1 from game_genres l where l.game_id = g.id and l.genre_id = $1)
              order by g.popularity desc, g.id desc limit 30",
+            genre
         )
-        .persistent(false)
-        .bind(genre)
-        .fetch_all(tx.conn())
+        .fetch_all(tx.uncached())
         .await?;
         if best.is_empty() {
             popular_of_genre(tx, genre, 30).await?
@@ -35,11 +34,11 @@ pub async fn best_sellers(tx: &mut Tx, genre: Option<&str>) -> Result<Vec<Game>>
             best
         }
     } else {
-        sqlx::query_scalar(
+        sqlx::query_scalar!(
             "-- store.games.best_sellers
             select id from games
              where is_best_seller and withdrawn_at is null and in_stock and not is_preorder
-             order by popularity desc, id desc limit 30",
+             order by popularity desc, id desc limit 30"
         )
         .fetch_all(tx.conn())
         .await?
@@ -65,17 +64,16 @@ pub async fn by_genre(tx: &mut Tx, genre: &str) -> Result<Vec<Game>> {
 
 async fn popular_of_genre(tx: &mut Tx, genre: Uuid, limit: i64) -> Result<Vec<Uuid>> {
     // Planned per genre: games of a large one are found quickly by popularity, those of a small one by its links.
-    Ok(sqlx::query_scalar(
+    Ok(sqlx::query_scalar!(
         "-- store.games.popular_of_genre
         select g.id from games g
          where g.withdrawn_at is null and g.in_stock and not g.is_preorder
            and exists (select 1 from game_genres l where l.game_id = g.id and l.genre_id = $1)
          order by g.popularity desc, g.id desc limit $2",
+        genre,
+        limit
     )
-    .persistent(false)
-    .bind(genre)
-    .bind(limit)
-    .fetch_all(tx.conn())
+    .fetch_all(tx.uncached())
     .await?)
 }
 
@@ -84,10 +82,10 @@ async fn popular_of_genre(tx: &mut Tx, genre: Uuid, limit: i64) -> Result<Vec<Uu
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn new_in_catalog(tx: &mut Tx) -> Result<Vec<Game>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
+    let ids = sqlx::query_scalar!(
         "-- store.games.new_in_catalog
         select id from games where withdrawn_at is null and in_stock and not is_preorder
-         order by created_at desc, id desc limit 40",
+         order by created_at desc, id desc limit 40"
     )
     .fetch_all(tx.conn())
     .await?;
@@ -99,9 +97,9 @@ pub async fn new_in_catalog(tx: &mut Tx) -> Result<Vec<Game>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn preorders(tx: &mut Tx) -> Result<Vec<Game>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
+    let ids = sqlx::query_scalar!(
         "-- store.games.preorders
-        select id from games where is_preorder and withdrawn_at is null order by release_date, id limit 30",
+        select id from games where is_preorder and withdrawn_at is null order by release_date, id limit 30"
     )
     .fetch_all(tx.conn())
     .await?;
@@ -113,10 +111,10 @@ pub async fn preorders(tx: &mut Tx) -> Result<Vec<Game>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn new_releases(tx: &mut Tx) -> Result<Vec<Game>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
+    let ids = sqlx::query_scalar!(
         "-- store.games.new_releases
         select id from games where is_new and withdrawn_at is null and in_stock and not is_preorder
-         order by release_date desc, id desc limit 30",
+         order by release_date desc, id desc limit 30"
     )
     .fetch_all(tx.conn())
     .await?;
@@ -131,15 +129,15 @@ pub async fn new_releases(tx: &mut Tx) -> Result<Vec<Game>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn random_pool(tx: &mut Tx, size: u32) -> Result<Vec<Game>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
+    let ids = sqlx::query_scalar!(
         "-- store.games.random_pool
         select id
           from games tablesample system (
-                (select least(100, 500.0 * $1 / greatest(1, sum(buyable)))::real from catalog_totals))
+                (select least(100, 500.0 * $1::bigint / greatest(1, sum(buyable)))::real from catalog_totals))
          where withdrawn_at is null and in_stock and not is_preorder
          order by random() limit $1",
+        i64::from(size)
     )
-    .bind(i64::from(size))
     .fetch_all(tx.conn())
     .await?;
     views(tx, &ids, Detail::List).await

@@ -6,7 +6,6 @@
 
 use lockstep_domain::GameId;
 use lockstep_domain::catalogue::Game;
-use sqlx::types::Uuid;
 
 use super::{Detail, views};
 use crate::{Result, Tx};
@@ -24,34 +23,36 @@ const OFFER_WORDS: [&str; 12] = [
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
-    let title: Option<String> =
-        sqlx::query_scalar("-- store.games.similar_to\nselect search_fold(title) from games where id = $1")
-            .bind(id.0)
-            .fetch_optional(tx.conn())
-            .await?;
+    let title = sqlx::query_scalar!(
+        r#"-- store.games.similar_to
+        select search_fold(title) as "title!" from games where id = $1"#,
+        id.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     let Some(title) = title else {
         return Ok(Vec::new());
     };
-    let ids: Vec<Uuid> = sqlx::query_scalar(
-        "-- store.games.similar
+    let ids = sqlx::query_scalar!(
+        r#"-- store.games.similar
         with mine as materialized (
             select g.id, lower(nullif(g.publisher, '')) as publisher, s.title,
-                   to_tsquery('simple', nullif($2, '')) as series, 0.8 * ln($4::float8 / (1 + n.games)) as publisher_weight
+                   to_tsquery('simple', nullif($2, '')) as series, 0.8 * ln($4::bigint::float8 / (1 + n.games)) as publisher_weight
               from games g join game_search s on s.game_id = g.id cross join lateral (
                    select count(*) as games
                      from (select 1 from games o
-                            where lower(o.publisher) = lower(g.publisher) and o.withdrawn_at is null limit $4 - 1) o) n
+                            where lower(o.publisher) = lower(g.publisher) and o.withdrawn_at is null limit $4::bigint - 1) o) n
              where g.id = $1),
         my_tags as materialized (
-            select l.tag_id, 1.0 * ln($4::float8 / (1 + n.games)) as weight, n.games
+            select l.tag_id, 1.0 * ln($4::bigint::float8 / (1 + n.games)) as weight, n.games
               from game_tags l cross join lateral (
-                   select count(*) as games from (select 1 from game_tags o where o.tag_id = l.tag_id limit $4 - 1) o) n
+                   select count(*) as games from (select 1 from game_tags o where o.tag_id = l.tag_id limit $4::bigint - 1) o) n
              where l.game_id = $1),
         my_genres as materialized (
-            select l.genre_id, 0.2 + 0.7 * ln($4::float8 / (1 + n.games)) as weight
+            select l.genre_id, 0.2 + 0.7 * ln($4::bigint::float8 / (1 + n.games)) as weight
               from game_genres l cross join lateral (
                    select count(*) as games
-                     from (select 1 from game_genres o where o.genre_id = l.genre_id limit $4 - 1) o) n
+                     from (select 1 from game_genres o where o.genre_id = l.genre_id limit $4::bigint - 1) o) n
              where l.game_id = $1),
         candidates as (
             select o.game_id as id
@@ -73,7 +74,7 @@ pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
             union
             (select id from games where withdrawn_at is null and in_stock and not is_preorder
               order by popularity desc, id desc limit 150))
-        select id
+        select id as "id!"
           from (select g.id, g.popularity, similarity(mine.title, s.title) as alike,
                        coalesce((select sum(t.weight) from my_tags t join game_tags l on l.tag_id = t.tag_id
                                   where l.game_id = g.id), 0)
@@ -85,12 +86,12 @@ pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
                  where g.id <> $1 and g.withdrawn_at is null and g.in_stock and not g.is_preorder) compared
          where common > 0
          order by common + 2 * alike desc, popularity desc, id desc
-         limit $3",
+         limit $3"#,
+        id.0,
+        series(&title),
+        i64::from(count),
+        COMMON
     )
-    .bind(id.0)
-    .bind(series(&title))
-    .bind(i64::from(count))
-    .bind(COMMON)
     .fetch_all(tx.conn())
     .await?;
     views(tx, &ids, Detail::List).await

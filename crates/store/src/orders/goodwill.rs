@@ -8,14 +8,14 @@ use std::sync::Arc;
 use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::UnitState;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::Idempotency;
 use crate::audit::{self, AuditEntry};
 use crate::idempotency::{Call, Known};
-use crate::row::{money, unit_state};
+use crate::row::{money_of, unit_state_of};
 use crate::{AsStoreError, Result, Store, StoreError, Tx};
 
 /// A booked refund.
@@ -36,10 +36,10 @@ pub enum GoodwillError {
     #[error("Transaction not found")]
     NotFound,
     /// Only the purchase of an order can be refunded to the balance.
-    #[error("This transaction cannot be refunded: only a completed purchase of an order can")]
+    #[error("Only a completed purchase can be refunded")]
     NotAPurchase,
     /// No delivered units to refund; pending ones are cancelled instead.
-    #[error("Nothing of this order has been delivered yet; cancel it instead")]
+    #[error("Nothing of this order has been delivered yet. Cancel it instead.")]
     NothingDelivered,
     /// The full amount was already refunded.
     #[error("This order has already been refunded")]
@@ -129,52 +129,53 @@ async fn refund_now(
     amount: Option<Money>,
     reason: Option<&str>,
 ) -> Result<Refunded, GoodwillError> {
-    let row = sqlx::query(
-        "-- store.orders.refund.purchase
-        select order_id, user_id, type = 'PURCHASE' and status = 'COMPLETED' as is_purchase from transactions where id = $1",
+    let row = sqlx::query!(
+        r#"-- store.orders.refund.purchase
+        select order_id, user_id, type = 'PURCHASE' and status = 'COMPLETED' as "is_purchase!"
+          from transactions where id = $1"#,
+        purchase
     )
-    .bind(purchase)
     .fetch_optional(tx.conn())
     .await?
     .ok_or(GoodwillError::NotFound)?;
-    let (Some(order), true) = (
-        row.try_get::<Option<Uuid>, _>("order_id")?,
-        row.try_get::<bool, _>("is_purchase")?,
-    ) else {
+    let (Some(order), true) = (row.order_id, row.is_purchase) else {
         return Err(GoodwillError::NotAPurchase);
     };
-    let user: Uuid = row.try_get("user_id")?;
     // The lock that every other refund of this order takes too.
-    sqlx::query("-- store.orders.refund.lock\nselect 1 from orders where id = $1 for no key update")
-        .bind(order)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query_scalar!(
+        "-- store.orders.refund.lock\nselect 1 as one from orders where id = $1 for no key update",
+        order
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     let shares = shares(tx, order, amount).await?;
     let amount = shares
         .iter()
         .try_fold(Money::ZERO, |sum, (_, share)| sum.checked_add(*share))
         .ok_or_else(|| StoreError::Schema("a refund adds up to more than can be".into()))?;
-    sqlx::query(
+    let ids: Vec<Uuid> = shares.iter().map(|(id, _)| *id).collect();
+    let amounts: Vec<Decimal> = shares.iter().map(|(_, share)| share.decimal()).collect();
+    sqlx::query!(
         "-- store.orders.refund.copies
         update order_units u set goodwill = goodwill + s.share
           from unnest($1::uuid[], $2::numeric[]) as s (id, share) where u.id = s.id",
+        &ids,
+        &amounts
     )
-    .bind(shares.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(shares.iter().map(|(_, share)| share.decimal()).collect::<Vec<_>>())
     .execute(tx.conn())
     .await?;
     let transaction = Uuid::now_v7();
-    sqlx::query(
+    sqlx::query!(
         "-- store.orders.refund.book
         with returned as (update users set balance = balance + $4 where id = $2)
         insert into transactions (id, user_id, order_id, type, amount, method, status, description)
         values ($1, $2, $3, 'REFUND', $4, 'BALANCE', 'COMPLETED', $5)",
+        transaction,
+        row.user_id,
+        order,
+        amount.decimal(),
+        reason.unwrap_or("Refund")
     )
-    .bind(transaction)
-    .bind(user)
-    .bind(order)
-    .bind(amount.decimal())
-    .bind(reason.unwrap_or("Refund"))
     .execute(tx.conn())
     .await?;
     let deed = AuditEntry {
@@ -195,12 +196,12 @@ async fn refund_now(
 
 /// Distributes the refund over the delivered units: the first units first, each up to the remainder of its price.
 async fn shares(tx: &mut Tx, order: Uuid, amount: Option<Money>) -> Result<Vec<(Uuid, Money)>, GoodwillError> {
-    let rows = sqlx::query(
-        "-- store.orders.refund.delivered
-        select id, state, price_paid - goodwill as remaining from order_units
-         where order_id = $1 order by order_item_id, position for no key update",
+    let rows = sqlx::query!(
+        r#"-- store.orders.refund.delivered
+        select id, state, price_paid - goodwill as "remaining!" from order_units
+         where order_id = $1 order by order_item_id, position for no key update"#,
+        order
     )
-    .bind(order)
     .fetch_all(tx.conn())
     .await?;
     let mut delivered = false;
@@ -208,19 +209,19 @@ async fn shares(tx: &mut Tx, order: Uuid, amount: Option<Money>) -> Result<Vec<(
     let mut most = Money::ZERO;
     let mut left = amount;
     let mut shares = Vec::new();
-    for row in &rows {
-        let state = unit_state(row, "state")?;
+    for row in rows {
+        let state = unit_state_of(&row.state)?;
         all_given_up &= state == UnitState::Refunded;
         if state != UnitState::Done {
             continue;
         }
         delivered = true;
-        let remaining = money(row, "remaining")?;
+        let remaining = money_of(row.remaining)?;
         most = most.checked_add(remaining).unwrap_or(most);
         let share = left.map_or(remaining, |left| left.min(remaining));
         left = left.map(|left| left.checked_sub(share).unwrap_or(Money::ZERO));
         if share.is_positive() {
-            shares.push((row.try_get("id")?, share));
+            shares.push((row.id, share));
         }
     }
     if !delivered && !all_given_up {

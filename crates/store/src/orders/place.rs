@@ -14,12 +14,12 @@ use lockstep_domain::email_template::{EmailTemplate, OrderedLine};
 use lockstep_domain::ids::{GameId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::{OrderItem, OrderUnit, OrderUnitStatus, OrderView, OrderedGame, PaymentStatus};
+use lockstep_failpoint::failpoint;
 use rust_decimal::Decimal;
-use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::row::{money, nickname};
-use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, failpoint, guests, mail, mutants};
+use crate::row::{money_of, nickname_of};
+use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, guests, mail};
 
 /// How long an order confirmation is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);
@@ -77,7 +77,7 @@ pub enum PlaceError {
         title: String,
     },
     /// The total has risen since it was shown to the shopper.
-    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    #[error("The price has risen from {expected} to {total} EUR. Check your order and confirm the new price.")]
     PriceRisen {
         /// The total that was shown.
         expected: Money,
@@ -91,13 +91,13 @@ pub enum PlaceError {
         total: Money,
     },
     /// The order's total exceeds the chargeable maximum.
-    #[error("The order adds up to more than can be charged")]
+    #[error("The total of this order is too high. Order fewer copies.")]
     TooMuch,
     /// The idempotency key was used for another order.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
     /// The account does not exist.
-    #[error("account not found")]
+    #[error("Account not found")]
     NoSuchUser,
     /// The database failed.
     #[error(transparent)]
@@ -147,20 +147,13 @@ pub async fn place(
     checkout: &Checkout,
     idempotency: Option<&Idempotency>,
 ) -> Result<Placed, PlaceError> {
-    #[cfg(feature = "mutants")]
-    if mutants::make("balance-outside") {
-        let total = quote(store, checkout).await?.total;
-        if !mutants::has_balance(store, user, total).await? {
-            return Err(PlaceError::InsufficientBalance { total });
-        }
-    }
     let asked = Arc::new((checkout.clone(), idempotency.cloned()));
     let about: Vec<Subject<'_>> = [user.into()]
         .into_iter()
         .chain(checkout.items().iter().map(|item| item.game.into()))
         .chain(checkout.promo_code().map(Subject::Named))
         .collect();
-    let placed = store
+    store
         .tx_about("orders.place", &about, move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move { place_once(tx, user, &asked.0, asked.1.as_ref()).await })
@@ -174,14 +167,7 @@ pub async fn place(
                 _ => error,
             },
             _ => error,
-        })?;
-    #[cfg(feature = "mutants")]
-    if mutants::make("promo-outside")
-        && let (Placed::Now(_), Some(code)) = (&placed, checkout.promo_code())
-    {
-        mutants::count_promo_code(store, code).await?;
-    }
-    Ok(placed)
+        })
 }
 
 /// The current price of an order with its promo code. Nothing is written or reserved: the expected total of the order
@@ -235,7 +221,7 @@ async fn place_once(
     failpoint!("checkout.written");
     settle_cart_and_money(tx, &order, checkout).await?;
     failpoint!("checkout.booked");
-    let letter = EmailTemplate::OrderReceived {
+    let template = EmailTemplate::OrderReceived {
         nickname: payer.nickname,
         order: order.id.to_string(),
         number: Some(order.number.clone()),
@@ -251,7 +237,7 @@ async fn place_once(
             })
             .collect(),
     };
-    mail::enqueue(tx, user, &payer.email, &letter, NOTICE).await?;
+    mail::enqueue(tx, user, &payer.email, &template, NOTICE).await?;
     failpoint!("checkout.commit.before");
     Ok(Placed::Now(Box::new(order)))
 }
@@ -282,18 +268,18 @@ async fn placed_before(
     key: &Idempotency,
     checkout: &Checkout,
 ) -> Result<Option<OrderId>, PlaceError> {
-    let found = sqlx::query(
-        "-- store.orders.place.before
-        select id, request_hash = $3 as same from orders where user_id = $1 and idempotency_key = $2",
+    let found = sqlx::query!(
+        r#"-- store.orders.place.before
+        select id, request_hash = $3 as "same!" from orders where user_id = $1 and idempotency_key = $2"#,
+        user.0,
+        key.0,
+        &checkout.digest()[..]
     )
-    .bind(user.0)
-    .bind(&key.0)
-    .bind(&checkout.digest()[..])
     .fetch_optional(tx.conn())
     .await?;
     match found {
         None => Ok(None),
-        Some(row) if row.try_get("same")? => Ok(Some(OrderId(row.try_get("id")?))),
+        Some(row) if row.same => Ok(Some(OrderId(row.id))),
         Some(_) => Err(PlaceError::KeyReused),
     }
 }
@@ -312,13 +298,13 @@ struct Bought {
 /// cannot be paid from a balance.
 async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceError> {
     let ids: Vec<Uuid> = checkout.items().iter().map(|item| item.game.0).collect();
-    let rows = sqlx::query(
-        "-- store.orders.place.games
-        select id, title, slug, image, price, (in_stock or is_preorder) and currency = 'EUR' as sold,
-               g2a_product_id is not null as is_suppliers from games
-         where id = any($1) and withdrawn_at is null order by id for key share",
+    let rows = sqlx::query!(
+        r#"-- store.orders.place.games
+        select id, title, slug, image, price, (in_stock or is_preorder) and currency = 'EUR' as "sold!",
+               g2a_product_id is not null as "is_suppliers!" from games
+         where id = any($1) and withdrawn_at is null order by id for key share"#,
+        &ids
     )
-    .bind(&ids)
     .fetch_all(tx.conn())
     .await?;
     checkout
@@ -327,21 +313,21 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
         .map(|item| {
             let row = rows
                 .iter()
-                .find(|row| row.try_get::<Uuid, _>("id").is_ok_and(|id| id == item.game.0))
+                .find(|row| row.id == item.game.0)
                 .ok_or(PlaceError::NoSuchGame(item.game))?;
-            let title: String = row.try_get("title")?;
-            if !row.try_get::<bool, _>("sold")? {
+            let title = row.title.clone();
+            if !row.sold {
                 return Err(PlaceError::OutOfStock { game: item.game, title });
             }
             Ok(Bought {
-                price: money(row, "price")?,
+                price: money_of(row.price)?,
                 quantity: item.quantity,
-                is_suppliers: row.try_get("is_suppliers")?,
+                is_suppliers: row.is_suppliers,
                 game: OrderedGame {
                     id: item.game,
                     title,
-                    image: row.try_get("image")?,
-                    slug: row.try_get("slug")?,
+                    image: row.image.clone(),
+                    slug: row.slug.clone(),
                 },
             })
         })
@@ -357,31 +343,29 @@ async fn promo_percent(tx: &mut Tx, checkout: &Checkout) -> Result<Option<Decima
     if !checkout.promo_code_is_possible() {
         return fault(PromoFault::Unknown);
     }
-    let row = sqlx::query(
-        "-- store.orders.place.promo_code
-        select discount, active, valid_from > now() as early, coalesce(valid_until <= now(), false) as expired,
-               coalesce(used_count >= max_uses, false) as used_up
-          from promo_codes where code = $1",
+    let row = sqlx::query!(
+        r#"-- store.orders.place.promo_code
+        select discount, active, valid_from > now() as "early!", coalesce(valid_until <= now(), false) as "expired!",
+               coalesce(used_count >= max_uses, false) as "used_up!"
+          from promo_codes where code = $1"#,
+        code
     )
-    .bind(code)
     .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else {
         return fault(PromoFault::Unknown);
     };
-    for (column, why) in [
-        ("early", PromoFault::Early),
-        ("expired", PromoFault::Expired),
-        ("used_up", PromoFault::UsedUp),
+    for (is_so, why) in [
+        (row.early, PromoFault::Early),
+        (row.expired, PromoFault::Expired),
+        (row.used_up, PromoFault::UsedUp),
+        (!row.active, PromoFault::Inactive),
     ] {
-        if row.try_get::<bool, _>(column)? {
+        if is_so {
             return fault(why);
         }
     }
-    if !row.try_get::<bool, _>("active")? {
-        return fault(PromoFault::Inactive);
-    }
-    Ok(Some(row.try_get("discount")?))
+    Ok(Some(row.discount))
 }
 
 struct Payer {
@@ -391,20 +375,19 @@ struct Payer {
 
 /// Takes `total` from the balance if it is high enough.
 async fn take(tx: &mut Tx, user: UserId, total: Money) -> Result<Payer, PlaceError> {
-    let row = sqlx::query(
+    let row = sqlx::query!(
         "-- store.orders.place.take
-        update users set balance = balance - $2 where id = $1 and (balance >= $2 or $3) and deleted_at is null
+        update users set balance = balance - $2 where id = $1 and balance >= $2 and deleted_at is null
         returning email, nickname",
+        user.0,
+        total.decimal()
     )
-    .bind(user.0)
-    .bind(total.decimal())
-    .bind(mutants::make("balance-outside"))
     .fetch_optional(tx.conn())
     .await?
     .ok_or(PlaceError::InsufficientBalance { total })?;
     Ok(Payer {
-        email: row.try_get("email")?,
-        nickname: nickname(&row)?,
+        email: row.email,
+        nickname: nickname_of(row.nickname),
     })
 }
 
@@ -418,21 +401,21 @@ async fn write(
     bill: &Bill,
 ) -> Result<OrderView, PlaceError> {
     let id = OrderId(Uuid::now_v7());
-    let placed = sqlx::query(
+    let placed = sqlx::query!(
         "-- store.orders.place.order
         insert into orders (id, user_id, subtotal, discount, total, payment_method, payment_status, promo_code,
                             idempotency_key, request_hash)
         values ($1, $2, $3, $4, $5, $6, 'COMPLETED', $7, $8, $9) returning number, created_at",
+        id.0,
+        user.0,
+        bill.subtotal.decimal(),
+        bill.discount.decimal(),
+        bill.total.decimal(),
+        BALANCE,
+        checkout.promo_code(),
+        idempotency.map(Idempotency::as_str),
+        idempotency.map(|_| checkout.digest().to_vec())
     )
-    .bind(id.0)
-    .bind(user.0)
-    .bind(bill.subtotal.decimal())
-    .bind(bill.discount.decimal())
-    .bind(bill.total.decimal())
-    .bind(BALANCE)
-    .bind(checkout.promo_code().filter(|_| !mutants::make("promo-outside")))
-    .bind(idempotency.map(Idempotency::as_str))
-    .bind(idempotency.map(|_| checkout.digest().to_vec()))
     .fetch_one(tx.conn())
     .await?;
     let mut items = Vec::with_capacity(games.len());
@@ -462,31 +445,40 @@ async fn write(
             game: bought.game.clone(),
         });
     }
+    let lines: Vec<Uuid> = items.iter().map(|line| line.id).collect();
+    let lines_of_games: Vec<Uuid> = items.iter().map(|line| line.game_id.0).collect();
+    let quantities: Vec<i32> = items.iter().map(|line| number(line.quantity)).collect();
+    let prices: Vec<Decimal> = items.iter().map(|line| line.price.decimal()).collect();
+    let discounts: Vec<Decimal> = items.iter().map(|line| line.discount.decimal()).collect();
+    let units: Vec<Uuid> = copies.iter().map(|copy| copy.id).collect();
+    let units_of_games: Vec<Uuid> = copies.iter().map(|copy| copy.game_id.0).collect();
+    let positions: Vec<i32> = copies.iter().map(|copy| number(copy.position)).collect();
+    let paid: Vec<Decimal> = copies.iter().map(|copy| copy.price.decimal()).collect();
     // Foreign keys are checked at the end of the statement, so one statement can write both.
-    sqlx::query(
+    sqlx::query!(
         "-- store.orders.place.lines
         with items as (
             insert into order_items (order_id, id, game_id, quantity, price, discount)
             select $1, * from unnest($2::uuid[], $3::uuid[], $4::integer[], $5::numeric[], $6::numeric[]))
         insert into order_units (order_id, id, order_item_id, game_id, position, price_paid)
         select $1, * from unnest($7::uuid[], $8::uuid[], $9::uuid[], $10::integer[], $11::numeric[])",
+        id.0,
+        &lines,
+        &lines_of_games,
+        &quantities,
+        &prices,
+        &discounts,
+        &units,
+        &lines_of_copies,
+        &units_of_games,
+        &positions,
+        &paid
     )
-    .bind(id.0)
-    .bind(items.iter().map(|line| line.id).collect::<Vec<_>>())
-    .bind(items.iter().map(|line| line.game_id.0).collect::<Vec<_>>())
-    .bind(items.iter().map(|line| number(line.quantity)).collect::<Vec<_>>())
-    .bind(items.iter().map(|line| line.price.decimal()).collect::<Vec<_>>())
-    .bind(items.iter().map(|line| line.discount.decimal()).collect::<Vec<_>>())
-    .bind(copies.iter().map(|copy| copy.id).collect::<Vec<_>>())
-    .bind(lines_of_copies)
-    .bind(copies.iter().map(|copy| copy.game_id.0).collect::<Vec<_>>())
-    .bind(copies.iter().map(|copy| number(copy.position)).collect::<Vec<_>>())
-    .bind(copies.iter().map(|copy| copy.price.decimal()).collect::<Vec<_>>())
     .execute(tx.conn())
     .await?;
     Ok(OrderView {
         id,
-        number: placed.try_get("number")?,
+        number: placed.number,
         user_id: user,
         status: OrderStatus::Pending,
         subtotal: bill.subtotal,
@@ -496,7 +488,7 @@ async fn write(
         payment_method: Some(BALANCE.into()),
         payment_status: Some(PaymentStatus::Completed),
         promo_code: checkout.promo_code().map(str::to_owned),
-        created_at: placed.try_get("created_at")?,
+        created_at: placed.created_at,
         completed_at: None,
         items,
         copies,
@@ -522,7 +514,9 @@ fn subject(order: &OrderView) -> Option<String> {
 
 /// Books the purchase and removes the purchased quantities from the cart, and items that reach zero.
 async fn settle_cart_and_money(tx: &mut Tx, order: &OrderView, checkout: &Checkout) -> Result<(), PlaceError> {
-    sqlx::query(
+    let games: Vec<Uuid> = checkout.items().iter().map(|item| item.game.0).collect();
+    let quantities: Vec<i32> = checkout.items().iter().map(|item| number(item.quantity)).collect();
+    sqlx::query!(
         "-- store.orders.place.settle
         with bought as (select * from unnest($4::uuid[], $5::integer[]) as b (game_id, quantity)),
         gone as (
@@ -532,22 +526,16 @@ async fn settle_cart_and_money(tx: &mut Tx, order: &OrderView, checkout: &Checko
             update cart_items c set quantity = c.quantity - b.quantity from bought b
              where c.user_id = $2 and c.game_id = b.game_id and c.quantity > b.quantity)
         insert into transactions (id, order_id, user_id, type, amount, method, status, description, subject)
-        values ($6, $1, $2, 'PURCHASE', $3, $7, 'COMPLETED', 'Order ' || $1::text, $8)",
+        values ($6, $1, $2, 'PURCHASE', $3, $7, 'COMPLETED', 'Order ' || $1::uuid::text, $8)",
+        order.id.0,
+        order.user_id.0,
+        -order.total.decimal(),
+        &games,
+        &quantities,
+        Uuid::now_v7(),
+        BALANCE,
+        subject(order)
     )
-    .bind(order.id.0)
-    .bind(order.user_id.0)
-    .bind(-order.total.decimal())
-    .bind(checkout.items().iter().map(|item| item.game.0).collect::<Vec<_>>())
-    .bind(
-        checkout
-            .items()
-            .iter()
-            .map(|item| number(item.quantity))
-            .collect::<Vec<_>>(),
-    )
-    .bind(Uuid::now_v7())
-    .bind(BALANCE)
-    .bind(subject(order))
     .execute(tx.conn())
     .await?;
     Ok(())

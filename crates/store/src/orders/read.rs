@@ -6,10 +6,9 @@ use lockstep_domain::Money;
 use lockstep_domain::ids::{GameId, OrderId, UserId};
 use lockstep_domain::order::UnitState;
 use lockstep_domain::purchase::{KeyView, OrderItem, OrderUnit, OrderView, OrderedGame};
-use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::row::{count, money, order_status, payment_status_or_null, refund_reason_or_null, unit_state};
+use crate::row::{count_of, money_of, order_status_of, payment_status_of, refund_reason_of, unit_state_of};
 use crate::{Result, StoreError, Tx};
 
 /// Maximum number of orders in one list.
@@ -41,12 +40,13 @@ pub async fn by_number(tx: &mut Tx, user: UserId, number: &str) -> Result<Option
         })
         .filter(char::is_ascii_alphanumeric)
         .collect();
-    let id: Option<Uuid> =
-        sqlx::query_scalar("-- store.orders.by_number\nselect id from orders where number = $1 and user_id = $2")
-            .bind(number)
-            .bind(user.0)
-            .fetch_optional(tx.conn())
-            .await?;
+    let id: Option<Uuid> = sqlx::query_scalar!(
+        "-- store.orders.by_number\nselect id from orders where number = $1 and user_id = $2",
+        number,
+        user.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     Ok(id.map(OrderId))
 }
 
@@ -55,13 +55,13 @@ pub async fn by_number(tx: &mut Tx, user: UserId, number: &str) -> Result<Option
 /// # Errors
 /// [`StoreError`].
 pub async fn list(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Result<Vec<OrderView>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
+    let ids: Vec<Uuid> = sqlx::query_scalar!(
         "-- store.orders.list
         select id from orders where user_id = $1 order by created_at desc, id desc offset $2 limit $3",
+        user.0,
+        i64::from(skip),
+        i64::from(most.min(MAX_LISTED))
     )
-    .bind(user.0)
-    .bind(i64::from(skip))
-    .bind(i64::from(most.min(MAX_LISTED)))
     .fetch_all(tx.conn())
     .await?;
     views(tx, &ids).await
@@ -72,21 +72,21 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(
-        "-- store.orders.views
-        select o.id, o.number, o.user_id, o.status::text as status, o.subtotal, o.discount, o.total, o.payment_method,
+    let rows = sqlx::query!(
+        r#"-- store.orders.views
+        select o.id, o.number, o.user_id, o.status::text as "status!", o.subtotal, o.discount, o.total, o.payment_method,
                o.payment_status::text as payment_status, o.promo_code, o.created_at, o.completed_at
           from unnest($1::uuid[]) with ordinality as wanted (id, place) join orders o on o.id = wanted.id
-         order by wanted.place",
+         order by wanted.place"#,
+        ids
     )
-    .bind(ids)
     .fetch_all(tx.conn())
     .await?;
     let mut items = lines(tx, ids).await?;
     let (mut copies, mut keys) = copies(tx, ids).await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
-            let id: Uuid = row.try_get("id")?;
+            let id = row.id;
             let copies = copies.remove(&id).unwrap_or_default();
             let refunded = copies
                 .iter()
@@ -94,18 +94,18 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
                 .ok_or_else(|| StoreError::Schema("refunds add up to more than can be".into()))?;
             Ok(OrderView {
                 id: OrderId(id),
-                number: row.try_get("number")?,
-                user_id: UserId(row.try_get("user_id")?),
-                status: order_status(row, "status")?,
-                subtotal: money(row, "subtotal")?,
-                discount: money(row, "discount")?,
-                total: money(row, "total")?,
+                number: row.number,
+                user_id: UserId(row.user_id),
+                status: order_status_of(&row.status)?,
+                subtotal: money_of(row.subtotal)?,
+                discount: money_of(row.discount)?,
+                total: money_of(row.total)?,
                 refunded,
-                payment_method: row.try_get("payment_method")?,
-                payment_status: payment_status_or_null(row, "payment_status")?,
-                promo_code: row.try_get("promo_code")?,
-                created_at: row.try_get("created_at")?,
-                completed_at: row.try_get("completed_at")?,
+                payment_method: row.payment_method,
+                payment_status: row.payment_status.as_deref().map(payment_status_of).transpose()?,
+                promo_code: row.promo_code,
+                created_at: row.created_at,
+                completed_at: row.completed_at,
                 items: items.remove(&id).unwrap_or_default(),
                 copies,
                 keys: keys.remove(&id).unwrap_or_default(),
@@ -116,28 +116,28 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
 
 /// Items by order.
 async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderItem>>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query!(
         "-- store.orders.lines
         select i.order_id, i.id, i.game_id, i.quantity, i.price, i.discount, g.title, g.image, g.slug
           from order_items i join games g on g.id = i.game_id where i.order_id = any($1) order by i.id",
+        orders
     )
-    .bind(orders)
     .fetch_all(tx.conn())
     .await?;
     let mut lines: HashMap<Uuid, Vec<OrderItem>> = HashMap::new();
-    for row in &rows {
-        let game = GameId(row.try_get("game_id")?);
-        lines.entry(row.try_get("order_id")?).or_default().push(OrderItem {
-            id: row.try_get("id")?,
+    for row in rows {
+        let game = GameId(row.game_id);
+        lines.entry(row.order_id).or_default().push(OrderItem {
+            id: row.id,
             game_id: game,
-            quantity: count(row, "quantity")?,
-            price: money(row, "price")?,
-            discount: money(row, "discount")?,
+            quantity: count_of(row.quantity)?,
+            price: money_of(row.price)?,
+            discount: money_of(row.discount)?,
             game: OrderedGame {
                 id: game,
-                title: row.try_get("title")?,
-                image: row.try_get("image")?,
-                slug: row.try_get("slug")?,
+                title: row.title,
+                image: row.image,
+                slug: row.slug,
             },
         });
     }
@@ -146,46 +146,47 @@ async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderIt
 
 /// Units and their keys by order.
 async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<OrderUnit>>, HashMap<Uuid, Vec<KeyView>>)> {
-    let rows = sqlx::query(
-        "-- store.orders.copies
+    let rows = sqlx::query!(
+        r#"-- store.orders.copies
         select u.order_id, u.id, u.game_id, u.position, u.state, u.price_paid, u.goodwill, u.refunded_for,
-               k.id as key_id, k.is_file, k.activated, k.activation_date
+               k.id as "key_id?", k.is_file as "is_file?", k.activated as "activated?",
+               k.activation_date as "activation_date?"
           from order_units u left join game_keys k on k.order_unit_id = u.id
-         where u.order_id = any($1) order by u.order_item_id, u.position",
+         where u.order_id = any($1) order by u.order_item_id, u.position"#,
+        orders
     )
-    .bind(orders)
     .fetch_all(tx.conn())
     .await?;
     let mut copies: HashMap<Uuid, Vec<OrderUnit>> = HashMap::new();
     let mut keys: HashMap<Uuid, Vec<KeyView>> = HashMap::new();
-    for row in &rows {
-        let order: Uuid = row.try_get("order_id")?;
-        let game_id = GameId(row.try_get("game_id")?);
-        let state = unit_state(row, "state")?;
-        let price = money(row, "price_paid")?;
-        let key_id: Option<Uuid> = row.try_get("key_id")?;
+    for row in rows {
+        let order = row.order_id;
+        let game_id = GameId(row.game_id);
+        let state = unit_state_of(&row.state)?;
+        let price = money_of(row.price_paid)?;
         copies.entry(order).or_default().push(OrderUnit {
-            id: row.try_get("id")?,
+            id: row.id,
             game_id,
-            position: count(row, "position")?,
+            position: count_of(row.position)?,
             state: state.into(),
             price,
             refunded: if state == UnitState::Refunded {
                 price
             } else {
-                money(row, "goodwill")?
+                money_of(row.goodwill)?
             },
-            refund_reason: refund_reason_or_null(row, "refunded_for")?,
-            key_id,
+            refund_reason: row.refunded_for.as_deref().map(refund_reason_of).transpose()?,
+            key_id: row.key_id,
         });
-        if let Some(id) = key_id {
+        // Without a key, all its columns are null.
+        if let (Some(id), Some(is_file), Some(activated)) = (row.key_id, row.is_file, row.activated) {
             keys.entry(order).or_default().push(KeyView {
                 id,
                 game_id,
                 key: None,
-                is_file: row.try_get("is_file")?,
-                activated: row.try_get("activated")?,
-                activation_date: row.try_get("activation_date")?,
+                is_file,
+                activated,
+                activation_date: row.activation_date,
             });
         }
     }

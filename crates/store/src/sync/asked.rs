@@ -11,9 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::price::ListPrice;
 use rust_decimal::Decimal;
-use sqlx::Row as _;
 
 use super::catalogue::Listing;
+use crate::row::money_of;
 use crate::{Result, Tx};
 
 /// Offers at G2A change within hours: a day-old price is less reliable than the listing, and a price that only a record
@@ -86,30 +86,27 @@ fn raised(listing: &Listing, floor: Money) -> Listing {
 pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Listing>> {
     let products: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
     // Locked, so that new records are not overwritten by what was read earlier.
-    let rows = sqlx::query(
-        "-- store.sync.asked
-        select g2a_product_id, g2a_asked_price, g2a_asked_at, g2a_asked_listed[1] as price,
-               g2a_asked_listed[2] as original_price, now() as now
-          from games where g2a_product_id = any($1) and g2a_asked_at is not null order by id for no key update",
+    let rows = sqlx::query!(
+        r#"-- store.sync.asked
+        select g2a_product_id as "product!", g2a_asked_price as "price!", g2a_asked_at as "at!",
+               g2a_asked_listed[1] as listed_price, g2a_asked_listed[2] as listed_original_price, now() as "now!"
+          from games where g2a_product_id = any($1) and g2a_asked_at is not null order by id for no key update"#,
+        products as _
     )
-    .bind(products)
     .fetch_all(tx.conn())
     .await?;
     let (mut raised_ones, mut first, mut over) = (HashMap::new(), Vec::new(), Vec::new());
-    for row in &rows {
-        let product: String = row.try_get("g2a_product_id")?;
+    for row in rows {
+        let product = row.product;
         let Some(listing) = listings.iter().find(|l| l.g2a_product_id == product) else {
             continue;
         };
         let asked = Asked {
-            price: crate::row::money(row, "g2a_asked_price")?,
-            at: row.try_get("g2a_asked_at")?,
-            listed: match row.try_get::<Option<Decimal>, _>("price")? {
-                Some(price) => Some((price, row.try_get("original_price")?)),
-                None => None,
-            },
+            price: money_of(row.price)?,
+            at: row.at,
+            listed: row.listed_price.map(|price| (price, row.listed_original_price)),
         };
-        match asked.judge(listing, row.try_get("now")?) {
+        match asked.judge(listing, row.now) {
             Verdict::Over => over.push(product),
             verdict => {
                 if verdict == Verdict::First {
@@ -120,7 +117,7 @@ pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<
         }
     }
     if first.len() + over.len() > 0 {
-        sqlx::query(
+        sqlx::query!(
             "-- store.sync.asked.remember
             with first as (
                 update games g set g2a_asked_listed = array[f.price, f.original_price]
@@ -128,11 +125,11 @@ pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<
                  where g.g2a_product_id = f.product)
             update games set g2a_asked_price = null, g2a_asked_at = null, g2a_asked_listed = null
              where g2a_product_id = any ($4)",
+            first.iter().map(|(product, _)| product.as_str()).collect::<Vec<_>>() as _,
+            first.iter().map(|(_, (price, _))| *price).collect::<Vec<_>>() as _,
+            first.iter().map(|(_, (_, original))| *original).collect::<Vec<_>>() as _,
+            &over
         )
-        .bind(first.iter().map(|(product, _)| product.as_str()).collect::<Vec<_>>())
-        .bind(first.iter().map(|(_, (price, _))| *price).collect::<Vec<_>>())
-        .bind(first.iter().map(|(_, (_, original))| *original).collect::<Vec<_>>())
-        .bind(&over)
         .execute(tx.conn())
         .await?;
     }

@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
-
 use crate::Store;
 use crate::error::Result;
 
@@ -57,7 +55,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then no call may be made.
     pub async fn take_g2a_call(&self, sizes: BucketSizes) -> Result<Taken> {
-        let granted = sqlx::query(
+        let granted = sqlx::query!(
             "-- store.sync.take_g2a_call
             with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms)
             update g2a_budget b
@@ -72,25 +70,26 @@ impl Store {
                and least(case when c.now_ms - b.updated_at_ms < -5000
                               then c.now_ms + (b.blocked_until_ms - b.updated_at_ms)
                               else b.blocked_until_ms end, c.now_ms + $5) <= c.now_ms",
+            sizes.refill_per_ms,
+            sizes.capacity,
+            sizes.cost,
+            sizes.kept_back,
+            millis(sizes.max_pause)
         )
-        .bind(sizes.refill_per_ms)
-        .bind(sizes.capacity)
-        .bind(sizes.cost)
-        .bind(sizes.kept_back)
-        .bind(millis(sizes.max_pause))
         .execute(self.alone())
         .await?;
         if granted.rows_affected() == 1 {
             return Ok(Taken::Granted);
         }
         // Refused, or the row is missing (a new database, or one that crashed).
-        let row = sqlx::query(
-            "-- store.sync.look_at_g2a_budget
+        let bucket = sqlx::query_as!(
+            Bucket,
+            r#"-- store.sync.look_at_g2a_budget
             with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms),
             made as (
                 insert into g2a_budget (level, updated_at_ms, blocked_until_ms)
                 select case when exists (select from sync_runs where pages_read > 0 or finished_at is not null)
-                            then 0 else $1 end, now_ms, now_ms
+                            then 0 else $1::bigint end, now_ms, now_ms
                   from clock
                 on conflict do nothing returning level, updated_at_ms, blocked_until_ms),
             -- The clock was set back: the bucket fills from now on, and a pause lasts for as long as it would have.
@@ -99,20 +98,17 @@ impl Store {
                    set updated_at_ms = c.now_ms,
                        blocked_until_ms = c.now_ms + least(greatest(b.blocked_until_ms - b.updated_at_ms, 0), $2)
                   from clock c where c.now_ms - b.updated_at_ms < -5000)
-            select coalesce(m.level, b.level, 0), coalesce(m.updated_at_ms, b.updated_at_ms, c.now_ms),
-                   coalesce(m.blocked_until_ms, b.blocked_until_ms, c.now_ms), c.now_ms
-              from clock c left join g2a_budget b on true left join made m on true",
+            select coalesce(m.level, b.level, 0) as "level!",
+                   coalesce(m.updated_at_ms, b.updated_at_ms, c.now_ms) as "updated_at_ms!",
+                   coalesce(m.blocked_until_ms, b.blocked_until_ms, c.now_ms) as "blocked_until_ms!",
+                   c.now_ms as "now_ms!"
+              from clock c left join g2a_budget b on true left join made m on true"#,
+            sizes.at_first,
+            millis(sizes.max_pause)
         )
-        .bind(sizes.at_first)
-        .bind(millis(sizes.max_pause))
         .fetch_one(self.alone())
         .await?;
-        Ok(Taken::Refused(Bucket {
-            level: row.try_get(0)?,
-            updated_at_ms: row.try_get(1)?,
-            blocked_until_ms: row.try_get(2)?,
-            now_ms: row.try_get(3)?,
-        }))
+        Ok(Taken::Refused(bucket))
     }
 
     /// Records that G2A asked to slow down: no calls are granted for `pause`. Of two pauses the later end counts.
@@ -120,15 +116,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
     pub async fn penalise_g2a(&self, pause: Duration) -> Result<()> {
-        sqlx::query(
+        sqlx::query!(
             "-- store.sync.penalise_g2a
             with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms)
             insert into g2a_budget as b (level, updated_at_ms, blocked_until_ms)
             select 0, now_ms, now_ms + $1 from clock
             on conflict (only_row) do update
                set blocked_until_ms = greatest(b.blocked_until_ms, excluded.blocked_until_ms)",
+            millis(pause)
         )
-        .bind(millis(pause))
         .execute(self.alone())
         .await?;
         Ok(())

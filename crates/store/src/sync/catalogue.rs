@@ -94,16 +94,22 @@ pub struct Written {
     pub terms: TermCounts,
 }
 
-/// The columns of a [`Listing`], as PostgreSQL reads them from its JSON form.
-macro_rules! listing_columns {
-    ($more:literal) => {
-        concat!(
-            "(g2a_product_id text, title text, description text, short_description text, price numeric(12,2), ",
-            "original_price numeric(12,2), discount integer, image text, images text[], depth smallint, ",
-            "release_date timestamptz, age_rating text, multiplayer boolean, activation_service text, region text, ",
-            "publisher text, developer text, languages text[], requirements jsonb",
-            $more,
-            ")"
+/// A statement that reads listings from `$1`, in two parts: what is before and after the columns of a [`Listing`], as
+/// PostgreSQL reads them from its JSON form. `$more` are further columns.
+macro_rules! from_listings {
+    ($query:ident, $before:literal, $more:literal, $after:literal, $listings:expr) => {
+        sqlx::$query!(
+            $before
+                + "
+          from jsonb_to_recordset($1) as i (
+               g2a_product_id text, title text, description text, short_description text, price numeric(12,2),
+               original_price numeric(12,2), discount integer, image text, images text[], depth smallint,
+               release_date timestamptz, age_rating text, multiplayer boolean, activation_service text, region text,
+               publisher text, developer text, languages text[], requirements jsonb"
+                + $more
+                + ")"
+                + $after,
+            Json($listings) as _
         )
     };
 }
@@ -124,7 +130,7 @@ pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scop
         return Ok(Written::default());
     }
     let ids: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
-    let known: HashMap<String, Uuid> = game_ids(tx, &ids).await?;
+    let known = game_ids(tx, &ids).await?;
     let (old, new): (Vec<&Listing>, Vec<&Listing>) =
         listings.iter().partition(|l| known.contains_key(&l.g2a_product_id));
 
@@ -172,21 +178,21 @@ fn count(n: usize) -> i32 {
 }
 
 async fn game_ids(tx: &mut Tx, products: &[&str]) -> Result<HashMap<String, Uuid>> {
-    Ok(sqlx::query_as(
-        "-- store.sync.game_ids
-        select g2a_product_id, id from games where g2a_product_id = any($1)",
+    let games = sqlx::query!(
+        r#"-- store.sync.game_ids
+        select g2a_product_id as "product!", id from games where g2a_product_id = any($1)"#,
+        products as _
     )
-    .bind(products)
     .fetch_all(tx.conn())
-    .await?
-    .into_iter()
-    .collect())
+    .await?;
+    Ok(games.into_iter().map(|game| (game.product, game.id)).collect())
 }
 
 /// A known release date is kept; otherwise it is the day on which the game was first seen: a missing date at G2A means
 /// nothing. The slug never changes: URLs are stable.
 async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet<Uuid>> {
-    Ok(sqlx::query_scalar(concat!(
+    Ok(from_listings!(
+        query_scalar,
         "-- store.sync.update_everything
         update games g
            set title = i.title, description = i.description, short_description = i.short_description,
@@ -198,9 +204,8 @@ async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet
                release_date_known = i.release_date is not null or g.release_date_known,
                age_rating = i.age_rating, multiplayer = i.multiplayer, activation_service = i.activation_service,
                region = i.region, publisher = i.publisher, developer = i.developer, languages = i.languages,
-               requirements = i.requirements, withdrawn_at = null, g2a_last_sync = now()
-          from jsonb_to_recordset($1) as i ",
-        listing_columns!(""),
+               requirements = i.requirements, withdrawn_at = null, g2a_last_sync = now()",
+        "",
         "
          where g.g2a_product_id = i.g2a_product_id
            and (g.title, g.description, g.short_description, g.price, g.original_price, g.discount, g.image, g.images,
@@ -213,9 +218,9 @@ async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet
                 i.depth > 0, i.depth > 0, i.depth, coalesce(i.release_date, g.release_date),
                 i.release_date is not null or g.release_date_known, i.age_rating, i.multiplayer,
                 i.activation_service, i.region, i.publisher, i.developer, i.languages, i.requirements, true)
-        returning g.id"
-    ))
-    .bind(Json(listings))
+        returning g.id",
+        listings
+    )
     .fetch_all(tx.conn())
     .await?
     .into_iter()
@@ -223,23 +228,23 @@ async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet
 }
 
 async fn update_price_and_stock(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet<Uuid>> {
-    Ok(sqlx::query_scalar(concat!(
+    Ok(from_listings!(
+        query_scalar,
         "-- store.sync.update_price_and_stock
         update games g
            set price = i.price, original_price = i.original_price, discount = i.discount,
                in_stock = i.depth > 0, g2a_stock = i.depth > 0,
                popularity = g.popularity - g.g2a_depth + i.depth, g2a_depth = i.depth,
-               withdrawn_at = null, g2a_last_sync = now()
-          from jsonb_to_recordset($1) as i ",
-        listing_columns!(""),
+               withdrawn_at = null, g2a_last_sync = now()",
+        "",
         "
          where g.g2a_product_id = i.g2a_product_id
            and (g.price, g.original_price, g.discount, g.in_stock, g.g2a_stock, g.g2a_depth, g.withdrawn_at is null)
                is distinct from
                (i.price, i.original_price, i.discount, i.depth > 0, i.depth > 0, i.depth, true)
-        returning g.id"
-    ))
-    .bind(Json(listings))
+        returning g.id",
+        listings
+    )
     .fetch_all(tx.conn())
     .await?
     .into_iter()
@@ -261,14 +266,14 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
     }
     let candidates: Vec<[String; 3]> = listings.iter().map(|l| slug_candidates(l)).collect();
     let asked: Vec<&str> = candidates.iter().flatten().map(String::as_str).collect();
-    let mut taken: HashSet<String> = sqlx::query_scalar(
-        "-- store.sync.taken_slugs
-        select slug from games where slug = any($1)
+    let mut taken: HashSet<String> = sqlx::query_scalar!(
+        r#"-- store.sync.taken_slugs
+        select slug as "slug!" from games where slug = any($1)
         union all
         -- Old links lead to another game.
-        select slug from game_slugs where slug = any($1)",
+        select slug from game_slugs where slug = any($1)"#,
+        asked as _
     )
-    .bind(asked)
     .fetch_all(tx.conn())
     .await?
     .into_iter()
@@ -287,7 +292,8 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
         })
         .collect();
     // A game that another transaction created a moment ago is left to the next pass.
-    Ok(sqlx::query_as(concat!(
+    let created = from_listings!(
+        query,
         "-- store.sync.insert
         insert into games (id, g2a_product_id, slug, title, description, short_description, price, original_price,
                            discount, image, images, in_stock, g2a_stock, g2a_depth, popularity, g2a_last_sync,
@@ -299,18 +305,16 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
                coalesce(i.release_date > now(), false),
                coalesce(i.release_date <= now() and i.release_date > now() - interval '14 days', false),
                i.age_rating, i.multiplayer, i.activation_service, i.region, i.publisher, i.developer, i.languages,
-               i.requirements
-          from jsonb_to_recordset($1) as i ",
-        listing_columns!(", id uuid, slug text"),
-        "
+               i.requirements",
+        ", id uuid, slug text",
+        r#"
         on conflict (g2a_product_id) do nothing
-        returning g2a_product_id, id"
-    ))
-    .bind(Json(&games))
+        returning g2a_product_id as "product!", id"#,
+        &games
+    )
     .fetch_all(tx.conn())
-    .await?
-    .into_iter()
-    .collect())
+    .await?;
+    Ok(created.into_iter().map(|game| (game.product, game.id)).collect())
 }
 
 /// From the most readable slug to one that is certainly free: the title, the title with G2A's id, the id.
@@ -336,13 +340,13 @@ fn slug_candidates(listing: &Listing) -> [String; 3] {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn known_since(store: &Store, game: GameId) -> Result<Option<DateTime<Utc>>> {
-    Ok(sqlx::query_scalar(
+    Ok(sqlx::query_scalar!(
         "-- store.sync.known_since
         select greatest(g2a_last_sync, (select max(started_at) from sync_runs
                                          where status = 'COMPLETED' and kind <> 'PRODUCT'))
           from games where id = $1 and g2a_product_id is not null",
+        game.0
     )
-    .bind(game.0)
     .fetch_optional(store.alone())
     .await?
     .flatten())

@@ -25,10 +25,12 @@ pub async fn refresh_flags(store: &Store) -> Result<u64> {
         let rows = store
             .tx("sync.refresh_flags", |tx| {
                 Box::pin(async move {
-                    sqlx::query("-- store.sync.refresh_flags.mine\nselect set_config('lockstep.flags', 'computed', true)")
-                        .execute(tx.conn())
+                    sqlx::query_scalar!(
+                        "-- store.sync.refresh_flags.mine\nselect set_config('lockstep.flags', 'computed', true)"
+                    )
+                        .fetch_one(tx.conn())
                         .await?;
-                    let done = sqlx::query(
+                    let done = sqlx::query!(
                         "-- store.sync.refresh_flags
                         with sold as (
                             select u.game_id, least(count(*), 10000000)::integer as units
@@ -59,8 +61,8 @@ pub async fn refresh_flags(store: &Store) -> Result<u64> {
                            set popularity = d.popularity, is_preorder = d.is_preorder, is_new = d.is_new,
                                is_best_seller = d.is_best_seller
                           from diff d where g.id = d.id",
+                        CHUNK
                     )
-                    .bind(CHUNK)
                     .execute(tx.conn())
                     .await?;
                     Ok::<_, StoreError>(done.rows_affected())

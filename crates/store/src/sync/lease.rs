@@ -23,9 +23,8 @@ impl CatalogueLock {
     pub async fn release(mut self) -> Result<()> {
         // Closing alone would release the lock slightly after the client has continued: the next caller would be
         // refused.
-        sqlx::query("-- store.sync.unlock_catalogue\nselect pg_advisory_unlock($1)")
-            .bind(LOCK)
-            .execute(&mut self.conn)
+        sqlx::query_scalar!("-- store.sync.unlock_catalogue\nselect pg_advisory_unlock($1)", LOCK)
+            .fetch_one(&mut self.conn)
             .await?;
         self.conn.close().await?;
         Ok(())
@@ -43,10 +42,13 @@ impl Store {
         sqlx::raw_sql("set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3")
             .execute(&mut conn)
             .await?;
-        let held: bool = sqlx::query_scalar("-- store.sync.lock_catalogue\nselect pg_try_advisory_lock($1)")
-            .bind(LOCK)
-            .fetch_one(&mut conn)
-            .await?;
+        let held = sqlx::query_scalar!(
+            r#"-- store.sync.lock_catalogue
+            select pg_try_advisory_lock($1) as "held!""#,
+            LOCK
+        )
+        .fetch_one(&mut conn)
+        .await?;
         Ok(held.then_some(CatalogueLock { conn }))
     }
 }
@@ -63,11 +65,11 @@ pub struct Fence {
 impl Fence {
     /// Checks that no other run has begun since, and prevents one until the transaction ends.
     pub(super) async fn hold(&self, tx: &mut Tx) -> Result<()> {
-        let mine: Option<i32> = sqlx::query_scalar(
-            "-- store.sync.hold_fence
-            select 1 from sync_lease where name = 'catalogue' and epoch = $1 for share",
+        let mine = sqlx::query_scalar!(
+            r#"-- store.sync.hold_fence
+            select 1 as "mine!" from sync_lease where name = 'catalogue' and epoch = $1 for share"#,
+            self.epoch
         )
-        .bind(self.epoch)
         .fetch_optional(tx.conn())
         .await?;
         mine.map(|_| ()).ok_or(StoreError::Fenced)

@@ -5,8 +5,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::SyncRunId;
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -154,6 +152,44 @@ pub struct Begun {
     pub pages_total: Option<i32>,
 }
 
+/// A row of `sync_runs`.
+struct Record {
+    id: Uuid,
+    kind: String,
+    reason: String,
+    status: String,
+    started_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    resumes: i32,
+    cursor: serde_json::Value,
+    pages_read: i32,
+    pages_total: Option<i32>,
+    seen: i32,
+    created: i32,
+    updated: i32,
+    unchanged: i32,
+    withdrawn: i32,
+    skipped: i32,
+    problems: Json<Vec<Problem>>,
+    stopped_by: Option<String>,
+}
+
+/// A statement that returns rows `r` of `sync_runs` as [`Record`]s, in two parts: what is before and after the columns.
+macro_rules! records {
+    ($before:literal, $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Record,
+            $before
+                + r#" r.id, r.kind, r.reason, r.status, r.started_at, r.updated_at, r.finished_at, r.resumes, r.cursor,
+                r.pages_read, r.pages_total, r.seen, r.created, r.updated, r.unchanged, r.withdrawn, r.skipped,
+                r.problems as "problems: Json<Vec<Problem>>", r.stopped_by "#
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
 /// Starts a run, or resumes an unfinished one of the same kind that began within `resume_within` (`None`: never).
 ///
 /// Increments the epoch, so that writes under an older one are refused from now on; waits for a transaction that is
@@ -163,46 +199,48 @@ pub struct Begun {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn begin(tx: &mut Tx, kind: RunKind, reason: &str, resume_within: Option<Duration>) -> Result<Begun> {
-    let epoch: i64 = sqlx::query_scalar(
+    let epoch = sqlx::query_scalar!(
         "-- store.sync.raise_epoch
         insert into sync_lease as l (name, epoch) values ('catalogue', 1)
-        on conflict (name) do update set epoch = l.epoch + 1 returning epoch",
+        on conflict (name) do update set epoch = l.epoch + 1 returning epoch"
     )
     .fetch_one(tx.conn())
     .await?;
     let seconds = resume_within.map_or(0, |within| i64::try_from(within.as_secs()).unwrap_or(i64::MAX / 4));
-    let resumed = sqlx::query(
+    let resumed = records!(
         "-- store.sync.take_up_run
-        update sync_runs set status = 'RUNNING', epoch = $2, resumes = resumes + 1, stopped_by = null
+        update sync_runs r set status = 'RUNNING', epoch = $2, resumes = resumes + 1, stopped_by = null
          where id = (select id from sync_runs
                       where kind = $1 and status in ('RUNNING', 'INTERRUPTED')
                         and started_at > now() - make_interval(secs => $3::bigint)
                       order by started_at desc limit 1)
-        returning *",
+        returning",
+        "",
+        kind.as_str(),
+        epoch,
+        seconds
     )
-    .bind(kind.as_str())
-    .bind(epoch)
-    .bind(seconds)
     .fetch_optional(tx.conn())
     .await?;
-    let row = match resumed {
-        Some(row) => row,
+    let mut record = match resumed {
+        Some(record) => record,
         None => {
-            sqlx::query(
+            records!(
                 "-- store.sync.begin_run
-                insert into sync_runs (id, kind, reason, epoch) values ($1, $2, $3, $4) returning *",
+                insert into sync_runs as r (id, kind, reason, epoch) values ($1, $2, $3, $4) returning",
+                "",
+                Uuid::now_v7(),
+                kind.as_str(),
+                reason,
+                epoch
             )
-            .bind(Uuid::now_v7())
-            .bind(kind.as_str())
-            .bind(reason)
-            .bind(epoch)
             .fetch_one(tx.conn())
             .await?
         }
     };
-    let id: Uuid = row.try_get("id")?;
+    let id = record.id;
     // The other runs: without a process they are interrupted, and those that will not be resumed are failed.
-    sqlx::query(
+    sqlx::query!(
         "-- store.sync.settle_other_runs
         with settled as (
             update sync_runs
@@ -213,24 +251,25 @@ pub async fn begin(tx: &mut Tx, kind: RunKind, reason: &str, resume_within: Opti
              where id <> $1 and (status = 'RUNNING' or (status = 'INTERRUPTED' and kind = $2))
             returning id, status)
         delete from sync_seen s using settled t where s.run_id = t.id and t.status = 'FAILED'",
+        id,
+        kind.as_str()
     )
-    .bind(id)
-    .bind(kind.as_str())
     .execute(tx.conn())
     .await?;
-    sqlx::query(
+    sqlx::query!(
         "-- store.sync.forget_old_runs
         delete from sync_runs where started_at < now() - make_interval(days => $1) and id <> $2",
+        KEEP_DAYS,
+        id
     )
-    .bind(KEEP_DAYS)
-    .bind(id)
     .execute(tx.conn())
     .await?;
-    let run = Run::from_row(&row)?;
+    let cursor = std::mem::take(&mut record.cursor);
+    let run = Run::from_record(record)?;
     Ok(Begun {
         fence: Fence { run: run.id, epoch },
         started_at: run.started_at,
-        cursor: row.try_get("cursor")?,
+        cursor,
         counts: run.counts,
         resumes: run.resumes,
         problems: run.problems,
@@ -257,7 +296,7 @@ pub struct Step {
 /// [`StoreError::Fenced`] when a newer run has begun.
 pub async fn record(tx: &mut Tx, fence: &Fence, step: &Step) -> Result<()> {
     fence.hold(tx).await?;
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.sync.record_step
         update sync_runs
            set cursor = $3, pages_total = coalesce($4, pages_total), pages_read = pages_read + $5, seen = seen + $6,
@@ -268,20 +307,20 @@ pub async fn record(tx: &mut Tx, fence: &Fence, step: &Step) -> Result<()> {
                      from jsonb_array_elements(problems || $12) with ordinality as p(value, nth)
                     where p.nth <= $13) end
          where id = $1 and epoch = $2 and status = 'RUNNING'",
+        fence.run.0,
+        fence.epoch,
+        &step.cursor,
+        step.pages_total,
+        step.counts.pages_read,
+        step.counts.seen,
+        step.counts.created,
+        step.counts.updated,
+        step.counts.unchanged,
+        step.counts.withdrawn,
+        step.counts.skipped,
+        Json(&step.problems) as _,
+        MAX_PROBLEMS
     )
-    .bind(fence.run.0)
-    .bind(fence.epoch)
-    .bind(&step.cursor)
-    .bind(step.pages_total)
-    .bind(step.counts.pages_read)
-    .bind(step.counts.seen)
-    .bind(step.counts.created)
-    .bind(step.counts.updated)
-    .bind(step.counts.unchanged)
-    .bind(step.counts.withdrawn)
-    .bind(step.counts.skipped)
-    .bind(Json(&step.problems))
-    .bind(MAX_PROBLEMS)
     .execute(tx.conn())
     .await?;
     if done.rows_affected() == 1 {
@@ -297,27 +336,30 @@ pub async fn record(tx: &mut Tx, fence: &Fence, step: &Step) -> Result<()> {
 /// [`StoreError::Fenced`] when a newer run has begun.
 pub async fn finish(tx: &mut Tx, fence: &Fence, status: RunStatus, stopped_by: Option<&str>) -> Result<Run> {
     fence.hold(tx).await?;
-    let row = sqlx::query(
+    let record = records!(
         "-- store.sync.finish_run
-        update sync_runs
+        update sync_runs r
            set status = $3, stopped_by = $4,
                finished_at = case when $3 in ('COMPLETED', 'FAILED') then now() end
-         where id = $1 and epoch = $2 and status = 'RUNNING' returning *",
+         where id = $1 and epoch = $2 and status = 'RUNNING' returning",
+        "",
+        fence.run.0,
+        fence.epoch,
+        status.as_str(),
+        stopped_by
     )
-    .bind(fence.run.0)
-    .bind(fence.epoch)
-    .bind(status.as_str())
-    .bind(stopped_by)
     .fetch_optional(tx.conn())
     .await?
     .ok_or(StoreError::Fenced)?;
     if matches!(status, RunStatus::Completed | RunStatus::Failed) {
-        sqlx::query("-- store.sync.forget_seen\ndelete from sync_seen where run_id = $1")
-            .bind(fence.run.0)
-            .execute(tx.conn())
-            .await?;
+        sqlx::query!(
+            "-- store.sync.forget_seen\ndelete from sync_seen where run_id = $1",
+            fence.run.0
+        )
+        .execute(tx.conn())
+        .await?;
     }
-    Run::from_row(&row)
+    Run::from_record(record)
 }
 
 /// A run in the history.
@@ -351,31 +393,28 @@ pub struct Run {
 }
 
 impl Run {
-    fn from_row(row: &PgRow) -> Result<Self> {
-        let kind: String = row.try_get("kind")?;
-        let status: String = row.try_get("status")?;
-        let problems: Json<Vec<Problem>> = row.try_get("problems")?;
+    fn from_record(record: Record) -> Result<Self> {
         Ok(Self {
-            id: SyncRunId(row.try_get("id")?),
-            kind: RunKind::from_text(&kind)?,
-            reason: row.try_get("reason")?,
-            status: RunStatus::from_text(&status)?,
-            started_at: row.try_get("started_at")?,
-            updated_at: row.try_get("updated_at")?,
-            finished_at: row.try_get("finished_at")?,
-            resumes: row.try_get("resumes")?,
-            pages_total: row.try_get("pages_total")?,
+            id: SyncRunId(record.id),
+            kind: RunKind::from_text(&record.kind)?,
+            reason: record.reason,
+            status: RunStatus::from_text(&record.status)?,
+            started_at: record.started_at,
+            updated_at: record.updated_at,
+            finished_at: record.finished_at,
+            resumes: record.resumes,
+            pages_total: record.pages_total,
             counts: Counts {
-                pages_read: row.try_get("pages_read")?,
-                seen: row.try_get("seen")?,
-                created: row.try_get("created")?,
-                updated: row.try_get("updated")?,
-                unchanged: row.try_get("unchanged")?,
-                withdrawn: row.try_get("withdrawn")?,
-                skipped: row.try_get("skipped")?,
+                pages_read: record.pages_read,
+                seen: record.seen,
+                created: record.created,
+                updated: record.updated,
+                unchanged: record.unchanged,
+                withdrawn: record.withdrawn,
+                skipped: record.skipped,
             },
-            problems: problems.0,
-            stopped_by: row.try_get("stopped_by")?,
+            problems: record.problems.0,
+            stopped_by: record.stopped_by,
         })
     }
 }
@@ -385,13 +424,17 @@ impl Run {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn recent_runs(tx: &mut Tx, limit: u32) -> Result<Vec<Run>> {
-    sqlx::query("-- store.sync.recent_runs\nselect * from sync_runs order by started_at desc limit $1")
-        .bind(i64::from(limit))
-        .fetch_all(tx.conn())
-        .await?
-        .iter()
-        .map(Run::from_row)
-        .collect()
+    records!(
+        "-- store.sync.recent_runs
+        select",
+        "from sync_runs r order by r.started_at desc limit $1",
+        i64::from(limit)
+    )
+    .fetch_all(tx.conn())
+    .await?
+    .into_iter()
+    .map(Run::from_record)
+    .collect()
 }
 
 /// The latest run of each kind in any state, for the schedule.
@@ -399,16 +442,18 @@ pub async fn recent_runs(tx: &mut Tx, limit: u32) -> Result<Vec<Run>> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn last_runs(tx: &mut Tx) -> Result<Vec<Run>> {
-    sqlx::query(
+    let kinds = RunKind::ALL.map(RunKind::as_str);
+    records!(
         "-- store.sync.last_runs
-        select run.* from unnest($1::text[]) kinds (kind),
-               lateral (select * from sync_runs r where r.kind = kinds.kind order by started_at desc limit 1) run",
+        select",
+        "from unnest($1::text[]) kinds (kind), lateral (
+              select * from sync_runs of_kind where of_kind.kind = kinds.kind order by started_at desc limit 1) r",
+        &kinds[..] as _
     )
-    .bind(RunKind::ALL.map(RunKind::as_str).as_slice())
     .fetch_all(tx.conn())
     .await?
-    .iter()
-    .map(Run::from_row)
+    .into_iter()
+    .map(Run::from_record)
     .collect()
 }
 
@@ -436,19 +481,15 @@ impl Freshness {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn freshness(store: &Store) -> Result<Freshness> {
-    let row = sqlx::query(
-        "-- store.sync.freshness
-        select (select max(started_at) from sync_runs where kind = 'FULL' and status = 'COMPLETED'),
-               (select max(started_at) from sync_runs where kind = 'STOCK' and status = 'COMPLETED'),
-               (select max(started_at) from sync_runs where kind = 'INCREMENTAL' and status = 'COMPLETED')",
+    Ok(sqlx::query_as!(
+        Freshness,
+        r#"-- store.sync.freshness
+        select (select max(started_at) from sync_runs where kind = 'FULL' and status = 'COMPLETED') as "full",
+               (select max(started_at) from sync_runs where kind = 'STOCK' and status = 'COMPLETED') as stock,
+               (select max(started_at) from sync_runs where kind = 'INCREMENTAL' and status = 'COMPLETED') as incremental"#
     )
     .fetch_one(store.alone())
-    .await?;
-    Ok(Freshness {
-        full: row.try_get(0)?,
-        stock: row.try_get(1)?,
-        incremental: row.try_get(2)?,
-    })
+    .await?)
 }
 
 /// The time up to which every change at G2A is known: the start of the last completed pass over all products or over

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use futures_core::future::BoxFuture;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -46,77 +47,104 @@ impl TermCounts {
 
 /// One taxonomy with its links.
 pub(super) struct Taxonomy {
-    find: &'static str,
-    create: &'static str,
-    link: &'static str,
+    find: fn(&mut Tx, Vec<String>, Vec<String>) -> BoxFuture<'_, Result<HashMap<String, Uuid>>>,
+    create: fn(&mut Tx, Vec<String>, Vec<String>) -> BoxFuture<'_, Result<u64>>,
+    link: fn(&mut Tx, Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) -> BoxFuture<'_, Result<Vec<Uuid>>>,
     terms: fn(&Listing) -> &[Term],
     pub(super) count: fn(&mut TermCounts) -> &mut u64,
 }
 
 macro_rules! taxonomy {
-    ($plural:ident, $singular:literal) => {
+    ($field:ident, $plural:literal, $singular:literal) => {
         Taxonomy {
-            find: concat!(
-                "-- store.sync.find_",
-                stringify!($plural),
-                "
-                select w.slug, t.id from unnest($1::text[], $2::text[]) as w(slug, name)
-                  join ",
-                stringify!($plural),
-                " t on t.slug = w.slug or t.name = w.name
-                 order by t.slug = w.slug",
-            ),
-            create: concat!(
-                "-- store.sync.create_",
-                stringify!($plural),
-                "
-                insert into ",
-                stringify!($plural),
-                " (slug, name)
-                select * from unnest($1::text[], $2::text[]) on conflict do nothing",
-            ),
-            link: concat!(
-                "-- store.sync.link_",
-                stringify!($plural),
-                "
-                with wanted as materialized (
-                    select distinct * from unnest($1::uuid[], $2::uuid[]) as w(game_id, term_id)),
-                gone as (
-                    delete from game_",
-                stringify!($plural),
-                " l
-                     where l.game_id = any($3)
-                       and not exists (select from wanted w where w.game_id = l.game_id and w.term_id = l.",
-                $singular,
-                "_id)
-                    returning l.game_id),
-                added as (
-                    insert into game_",
-                stringify!($plural),
-                " (game_id, ",
-                $singular,
-                "_id)
-                    select w.game_id, w.term_id from wanted w
-                     where not exists (select from game_",
-                stringify!($plural),
-                " l
-                                        where l.game_id = w.game_id and l.",
-                $singular,
-                "_id = w.term_id)
-                    on conflict do nothing returning game_id)
-                select game_id from gone union select game_id from added",
-            ),
-            terms: |listing| &listing.$plural,
-            count: |counts| &mut counts.$plural,
+            find: |tx, slugs, names| {
+                Box::pin(async move {
+                    let terms = sqlx::query!(
+                        "-- store.sync.find_"
+                            + $plural
+                            + r#"
+                        select w.slug as "slug!", t.id as "id!" from unnest($1::text[], $2::text[]) as w(slug, name)
+                          join "#
+                            + $plural
+                            + " t on t.slug = w.slug or t.name = w.name
+                         order by t.slug = w.slug",
+                        &slugs,
+                        &names
+                    )
+                    .fetch_all(tx.conn())
+                    .await?;
+                    Ok(terms.into_iter().map(|term| (term.slug, term.id)).collect())
+                })
+            },
+            create: |tx, slugs, names| {
+                Box::pin(async move {
+                    let created = sqlx::query!(
+                        "-- store.sync.create_"
+                            + $plural
+                            + "
+                        insert into "
+                            + $plural
+                            + " (slug, name)
+                        select * from unnest($1::text[], $2::text[]) on conflict do nothing",
+                        &slugs,
+                        &names
+                    )
+                    .execute(tx.conn())
+                    .await?;
+                    Ok(created.rows_affected())
+                })
+            },
+            link: |tx, games, terms, all| {
+                Box::pin(async move {
+                    Ok(sqlx::query_scalar!(
+                        "-- store.sync.link_"
+                            + $plural
+                            + "
+                        with wanted as materialized (
+                            select distinct * from unnest($1::uuid[], $2::uuid[]) as w(game_id, term_id)),
+                        gone as (
+                            delete from game_"
+                            + $plural
+                            + " l
+                             where l.game_id = any($3)
+                               and not exists (select from wanted w where w.game_id = l.game_id and w.term_id = l."
+                            + $singular
+                            + "_id)
+                            returning l.game_id),
+                        added as (
+                            insert into game_"
+                            + $plural
+                            + " (game_id, "
+                            + $singular
+                            + "_id)
+                            select w.game_id, w.term_id from wanted w
+                             where not exists (select from game_"
+                            + $plural
+                            + " l
+                                                where l.game_id = w.game_id and l."
+                            + $singular
+                            + r#"_id = w.term_id)
+                            on conflict do nothing returning game_id)
+                        select game_id as "game!" from gone union select game_id from added"#,
+                        &games,
+                        &terms,
+                        &all
+                    )
+                    .fetch_all(tx.conn())
+                    .await?)
+                })
+            },
+            terms: |listing| &listing.$field,
+            count: |counts| &mut counts.$field,
         }
     };
 }
 
 pub(super) const TAXONOMIES: [Taxonomy; 4] = [
-    taxonomy!(categories, "category"),
-    taxonomy!(genres, "genre"),
-    taxonomy!(platforms, "platform"),
-    taxonomy!(tags, "tag"),
+    taxonomy!(categories, "categories", "category"),
+    taxonomy!(genres, "genres", "genre"),
+    taxonomy!(platforms, "platforms", "platform"),
+    taxonomy!(tags, "tags", "tag"),
 ];
 
 impl Taxonomy {
@@ -135,12 +163,9 @@ impl Taxonomy {
         let missing: Vec<&&Term> = terms.iter().filter(|term| !ids.contains_key(&term.slug)).collect();
         let mut created = 0;
         if !missing.is_empty() {
-            created = sqlx::query(self.create)
-                .bind(missing.iter().map(|t| t.slug.as_str()).collect::<Vec<_>>())
-                .bind(missing.iter().map(|t| t.name.as_str()).collect::<Vec<_>>())
-                .execute(tx.conn())
-                .await?
-                .rows_affected();
+            let slugs = missing.iter().map(|t| t.slug.clone()).collect();
+            let names = missing.iter().map(|t| t.name.clone()).collect();
+            created = (self.create)(tx, slugs, names).await?;
             ids = self.find(tx, &terms).await?;
         }
         let (mut game_ids, mut term_ids) = (Vec::new(), Vec::new());
@@ -151,24 +176,14 @@ impl Taxonomy {
             }
         }
         let all: Vec<Uuid> = games.iter().map(|(game, _)| *game).collect();
-        let differed: Vec<Uuid> = sqlx::query_scalar(self.link)
-            .bind(game_ids)
-            .bind(term_ids)
-            .bind(all)
-            .fetch_all(tx.conn())
-            .await?;
-        changed.extend(differed);
+        changed.extend((self.link)(tx, game_ids, term_ids, all).await?);
         Ok(created)
     }
 
     /// Ids by slug. A term that a person gave another slug is found by its name; one with the same slug has priority.
     async fn find(&self, tx: &mut Tx, terms: &[&Term]) -> Result<HashMap<String, Uuid>> {
-        Ok(sqlx::query_as(self.find)
-            .bind(terms.iter().map(|t| t.slug.as_str()).collect::<Vec<_>>())
-            .bind(terms.iter().map(|t| t.name.as_str()).collect::<Vec<_>>())
-            .fetch_all(tx.conn())
-            .await?
-            .into_iter()
-            .collect())
+        let slugs = terms.iter().map(|t| t.slug.clone()).collect();
+        let names = terms.iter().map(|t| t.name.clone()).collect();
+        (self.find)(tx, slugs, names).await
     }
 }

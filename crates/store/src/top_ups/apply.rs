@@ -6,11 +6,10 @@ use lockstep_domain::Money;
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::TopUpId;
 use lockstep_domain::purchase::PaymentStatus;
-use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Review, TopUp, columns, short, top_up};
-use crate::row::{money, nickname};
+use super::{Review, TopUp, query_top_ups, short, top_up};
+use crate::row::{money_of, nickname_of};
 use crate::{Result, Store, StoreError, Tx, mail};
 
 /// How long a notice is worth sending.
@@ -103,25 +102,25 @@ impl Outcome {
 ///
 /// # Errors
 /// [`StoreError`]; then nothing has changed, and the provider has to repeat the report.
-pub async fn apply(store: &Store, said: &PaymentEvent) -> Result<Outcome> {
-    let said = std::sync::Arc::new(said.clone());
+pub async fn apply(store: &Store, event: &PaymentEvent) -> Result<Outcome> {
+    let event = std::sync::Arc::new(event.clone());
     store
         .tx("top_ups.apply", move |tx| {
-            let said = std::sync::Arc::clone(&said);
-            Box::pin(async move { apply_once(tx, &said).await })
+            let event = std::sync::Arc::clone(&event);
+            Box::pin(async move { apply_once(tx, &event).await })
         })
         .await
 }
 
-async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
-    let Some(top_up) = find(tx, said).await? else {
+async fn apply_once(tx: &mut Tx, event: &PaymentEvent) -> Result<Outcome> {
+    let Some(top_up) = find(tx, event).await? else {
         return Ok(Outcome::Unknown);
     };
-    if taken_before(tx, said).await? {
+    if taken_before(tx, event).await? {
         return Ok(Outcome::Repeated);
     }
     let open = matches!(top_up.status, PaymentStatus::Pending | PaymentStatus::Processing);
-    let outcome = match &said.word {
+    let outcome = match &event.word {
         ProviderPaymentStatus::Paid { .. } if top_up.status == PaymentStatus::Completed => Outcome::Nothing,
         ProviderPaymentStatus::Paid { amount, currency } if *amount == top_up.amount && currency == "EUR" => {
             credit(tx, &top_up).await?;
@@ -150,17 +149,17 @@ async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
         | ProviderPaymentStatus::Declined
         | ProviderPaymentStatus::Lapsed => Outcome::Nothing,
     };
-    ended(tx, &top_up, &said.word).await?;
-    if let Some(event) = &said.event {
-        sqlx::query(
+    ended(tx, &top_up, &event.word).await?;
+    if let Some(id) = &event.event {
+        sqlx::query!(
             "-- store.top_ups.apply.event
             insert into payment_events (provider, event_id, kind, top_up_id, outcome) values ($1, $2, $3, $4, $5)",
+            event.provider,
+            id,
+            event.kind,
+            top_up.id.0,
+            outcome.name()
         )
-        .bind(said.provider)
-        .bind(event)
-        .bind(&said.kind)
-        .bind(top_up.id.0)
-        .bind(outcome.name())
         .execute(tx.conn())
         .await?;
     }
@@ -168,30 +167,35 @@ async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
 }
 
 /// Finds the intent and locks it until the transaction ends: reports about it are serialised.
-async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
-    let (id, reference) = match &said.which {
+async fn find(tx: &mut Tx, event: &PaymentEvent) -> Result<Option<TopUp>> {
+    let (id, reference) = match &event.which {
         Which::Id(id) => (Some(*id), None),
         Which::Reference(reference) => (None, Some(reference)),
         Which::Named { id, reference } => (Some(*id), Some(reference)),
     };
-    let query = match id {
-        Some(id) => sqlx::query(concat!(
-            "-- store.top_ups.apply.find_ours\nselect ",
-            columns!(),
-            " from top_ups where provider = $1 and id = $2 for no key update"
-        ))
-        .bind(said.provider)
-        .bind(id.0),
-        None => sqlx::query(concat!(
-            "-- store.top_ups.apply.find\nselect ",
-            columns!(),
-            " from top_ups where provider = $1 and reference = $2 for no key update"
-        ))
-        .bind(said.provider)
-        .bind(reference),
+    let row = match id {
+        Some(id) => {
+            query_top_ups!(
+                "-- store.top_ups.apply.find_ours\nselect ",
+                " from top_ups where provider = $1 and id = $2 for no key update",
+                event.provider,
+                id.0,
+            )
+            .fetch_optional(tx.conn())
+            .await?
+        }
+        None => {
+            query_top_ups!(
+                "-- store.top_ups.apply.find\nselect ",
+                " from top_ups where provider = $1 and reference = $2 for no key update",
+                event.provider,
+                reference,
+            )
+            .fetch_optional(tx.conn())
+            .await?
+        }
     };
-    let row = query.fetch_optional(tx.conn()).await?;
-    let Some(mut found) = row.as_ref().map(top_up).transpose()? else {
+    let Some(mut found) = row.map(top_up).transpose()? else {
         return Ok(None);
     };
     let Some(reference) = reference else {
@@ -201,35 +205,37 @@ async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
         return Ok((known == reference).then_some(found));
     }
     // The answer with the reference was lost.
-    sqlx::query("-- store.top_ups.apply.learn\nupdate top_ups set reference = $2 where id = $1")
-        .bind(found.id.0)
-        .bind(reference)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query!(
+        "-- store.top_ups.apply.learn\nupdate top_ups set reference = $2 where id = $1",
+        found.id.0,
+        reference
+    )
+    .execute(tx.conn())
+    .await?;
     found.reference = Some(reference.clone());
     Ok(Some(found))
 }
 
-async fn taken_before(tx: &mut Tx, said: &PaymentEvent) -> Result<bool> {
-    let Some(event) = &said.event else { return Ok(false) };
-    Ok(
-        sqlx::query("-- store.top_ups.apply.taken\nselect 1 from payment_events where provider = $1 and event_id = $2")
-            .bind(said.provider)
-            .bind(event)
-            .fetch_optional(tx.conn())
-            .await?
-            .is_some(),
+async fn taken_before(tx: &mut Tx, event: &PaymentEvent) -> Result<bool> {
+    let Some(id) = &event.event else { return Ok(false) };
+    Ok(sqlx::query_scalar!(
+        "-- store.top_ups.apply.taken\nselect 1 as one from payment_events where provider = $1 and event_id = $2",
+        event.provider,
+        id
     )
+    .fetch_optional(tx.conn())
+    .await?
+    .is_some())
 }
 
 async fn note(tx: &mut Tx, top_up: &TopUp, status: PaymentStatus, problem: Option<&str>) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.top_ups.apply.note
         update top_ups set status = $2::text::payment_status, problem = coalesce($3, problem) where id = $1",
+        top_up.id.0,
+        status.as_str(),
+        problem.map(short)
     )
-    .bind(top_up.id.0)
-    .bind(status.as_str())
-    .bind(problem.map(short))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -241,7 +247,7 @@ async fn ended(tx: &mut Tx, top_up: &TopUp, word: &ProviderPaymentStatus) -> Res
         word,
         ProviderPaymentStatus::Paid { .. } | ProviderPaymentStatus::Declined | ProviderPaymentStatus::Lapsed
     );
-    sqlx::query(
+    sqlx::query!(
         "-- store.top_ups.apply.ended
         update top_ups set asking_until = null,
                closing_since = case when $2 then null else closing_since end,
@@ -249,9 +255,9 @@ async fn ended(tx: &mut Tx, top_up: &TopUp, word: &ProviderPaymentStatus) -> Res
                review_since = case when $2 and review = 'NO_END' then null else review_since end,
                reviewed_at = case when $2 and review = 'NO_END' then null else reviewed_at end
          where id = $1 and (asking_until is not null or ($2 and (closing_since is not null or review = 'NO_END')))",
+        top_up.id.0,
+        is_end
     )
-    .bind(top_up.id.0)
-    .bind(is_end)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -259,12 +265,12 @@ async fn ended(tx: &mut Tx, top_up: &TopUp, word: &ProviderPaymentStatus) -> Res
 
 /// Hands the intent to staff for review, even if it was reviewed earlier for another reason.
 async fn hand_to_staff(tx: &mut Tx, id: TopUpId, why: Review) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.top_ups.apply.hand_to_staff
         update top_ups set review = $2, review_since = now(), reviewed_at = null where id = $1 and review is distinct from $2",
+        id.0,
+        why.name()
     )
-    .bind(id.0)
-    .bind(why.name())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -272,15 +278,15 @@ async fn hand_to_staff(tx: &mut Tx, id: TopUpId, why: Review) -> Result<()> {
 
 /// Hands a payment that differs from the intent to staff: once, and again if another payment is reported.
 async fn paid_otherwise(tx: &mut Tx, id: TopUpId, amount: Money, currency: &str) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.top_ups.apply.paid_otherwise
         update top_ups set review = $2, review_since = now(), reviewed_at = null, paid_amount = $3, paid_currency = $4
          where id = $1 and (review, paid_amount, paid_currency) is distinct from ($2, $3, $4)",
+        id.0,
+        Review::OtherAmount.name(),
+        amount.decimal(),
+        currency.chars().take(10).collect::<String>()
     )
-    .bind(id.0)
-    .bind(Review::OtherAmount.name())
-    .bind(amount.decimal())
-    .bind(currency.chars().take(10).collect::<String>())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -302,13 +308,13 @@ async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
     )
     .await?;
     let problem = (!is_somebodys).then_some(OF_NOBODY);
-    sqlx::query(
+    sqlx::query!(
         "-- store.top_ups.apply.credited
         update top_ups set status = 'COMPLETED', transaction_id = $2, problem = coalesce($3, problem) where id = $1",
+        top_up.id.0,
+        transaction,
+        problem
     )
-    .bind(top_up.id.0)
-    .bind(transaction)
-    .bind(problem)
     .execute(tx.conn())
     .await?;
     if let Some(problem) = problem {
@@ -319,7 +325,7 @@ async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
 }
 
 /// The note on a paid intent whose owner deleted the account.
-const OF_NOBODY: &str = "paid after its owner had deleted the account: nobody can spend it, it has to be paid back";
+const OF_NOBODY: &str = "paid after its owner had deleted the account: it cannot be spent and has to be paid back";
 
 /// A payment to book for a user.
 pub(super) struct Booking<'a> {
@@ -333,32 +339,31 @@ pub(super) struct Booking<'a> {
 
 /// Credits a balance, writes the booking, and queues an e-mail about it. False if the account was deleted meanwhile.
 pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
-    let row = sqlx::query(
-        "-- store.top_ups.book
+    let row = sqlx::query!(
+        r#"-- store.top_ups.book
         with credited as (
             update users set balance = balance + $3 where id = $2 returning id, balance, email, nickname, deleted_at),
         booked as (
             insert into transactions (id, user_id, type, amount, method, status, description, transaction_hash)
             select $1, id, 'TOP_UP', $3, $4, 'COMPLETED', 'Top-up', $5 from credited)
-        select balance, email, nickname, deleted_at is not null as deleted from credited",
+        select balance, email, nickname, deleted_at is not null as "deleted!" from credited"#,
+        booking.id,
+        booking.user,
+        booking.amount.decimal(),
+        booking.method,
+        booking.hash
     )
-    .bind(booking.id)
-    .bind(booking.user)
-    .bind(booking.amount.decimal())
-    .bind(booking.method)
-    .bind(&booking.hash)
     .fetch_optional(tx.conn())
     .await?
     .ok_or_else(|| StoreError::Schema("a top-up without its user".into()))?;
-    if row.try_get::<bool, _>("deleted")? {
+    if row.deleted {
         return Ok(false);
     }
-    let letter = EmailTemplate::TopUp {
-        nickname: nickname(&row)?,
+    let template = EmailTemplate::TopUp {
+        nickname: nickname_of(row.nickname),
         amount: booking.amount,
-        balance: money(&row, "balance")?,
+        balance: money_of(row.balance)?,
     };
-    let email: String = row.try_get("email")?;
-    mail::enqueue(tx, booking.user.into(), &email, &letter, NOTICE).await?;
+    mail::enqueue(tx, booking.user.into(), &row.email, &template, NOTICE).await?;
     Ok(true)
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
-use sqlx::Row as _;
 
-use super::{TopUp, columns, top_up};
-use crate::row::money;
+use super::{TopUp, query_top_ups, top_up};
+use crate::row::money_of;
 use crate::{Result, Store};
 
 /// A provider ends unpaid payments within 24 hours (Stripe's longest session), and has an hour to report it. What is
@@ -24,7 +23,7 @@ const NO_END_OF_PROCESSING_AFTER_DAYS: i32 = 30;
 /// # Errors
 /// [`StoreError`](crate::StoreError).
 pub async fn due(store: &Store, provider: &str, most: u32, lease: Duration) -> Result<Vec<TopUp>> {
-    let rows = sqlx::query(concat!(
+    let rows = query_top_ups!(
         "-- store.top_ups.due
         update top_ups set attempts = attempts + 1,
                asking_until = now() + make_interval(secs => $3),
@@ -35,14 +34,14 @@ pub async fn due(store: &Store, provider: &str, most: u32, lease: Duration) -> R
                          and not_before <= now() and provider = $1 and (asking_until is null or asking_until <= now())
                        order by not_before limit $2 for update skip locked)
         returning ",
-        columns!()
-    ))
-    .bind(provider)
-    .bind(i64::from(most))
-    .bind(lease.as_secs_f64())
+        "",
+        provider,
+        i64::from(most),
+        lease.as_secs_f64(),
+    )
     .fetch_all(store.alone())
     .await?;
-    rows.iter().map(top_up).collect()
+    rows.into_iter().map(top_up).collect()
 }
 
 /// Hands top-ups of all providers to staff that reached no final state in time; at most a hundred per call. Queries
@@ -51,7 +50,7 @@ pub async fn due(store: &Store, provider: &str, most: u32, lease: Duration) -> R
 /// # Errors
 /// [`StoreError`](crate::StoreError).
 pub async fn without_end(store: &Store) -> Result<Vec<TopUpId>> {
-    let rows = sqlx::query(
+    let ids = sqlx::query_scalar!(
         "-- store.top_ups.without_end
         update top_ups set review = 'NO_END', review_since = now()
          where id in (select id from top_ups
@@ -61,12 +60,12 @@ pub async fn without_end(store: &Store) -> Result<Vec<TopUpId>> {
                                                               else make_interval(hours => $1) end
                        limit 100 for update skip locked)
         returning id",
+        NO_END_AFTER_HOURS,
+        NO_END_OF_PROCESSING_AFTER_DAYS
     )
-    .bind(NO_END_AFTER_HOURS)
-    .bind(NO_END_OF_PROCESSING_AFTER_DAYS)
     .fetch_all(store.alone())
     .await?;
-    rows.iter().map(|row| Ok(TopUpId(row.try_get("id")?))).collect()
+    Ok(ids.into_iter().map(TopUpId).collect())
 }
 
 /// Why staff has to review a top-up.
@@ -115,30 +114,30 @@ pub struct ToReview {
 /// # Errors
 /// [`StoreError`](crate::StoreError).
 pub async fn to_review(store: &Store, most: u32) -> Result<Vec<ToReview>> {
-    let rows = sqlx::query(
-        "-- store.top_ups.to_review
-        select id, provider, reference, amount, review, review_since, problem from top_ups
-         where review is not null and reviewed_at is null order by review_since limit $1",
+    let rows = sqlx::query!(
+        r#"-- store.top_ups.to_review
+        select id, provider, reference, amount, review as "review!", review_since as "review_since!", problem from top_ups
+         where review is not null and reviewed_at is null order by review_since limit $1"#,
+        i64::from(most)
     )
-    .bind(i64::from(most))
     .fetch_all(store.alone())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
-            let why = match row.try_get::<&str, _>("review")? {
+            let why = match row.review.as_str() {
                 "NO_END" => Review::NoEnd,
                 "OTHER_AMOUNT" => Review::OtherAmount,
                 "NO_OWNER" => Review::NoOwner,
                 other => return Err(crate::StoreError::Schema(format!("unknown review {other}"))),
             };
             Ok(ToReview {
-                id: TopUpId(row.try_get("id")?),
-                provider: row.try_get("provider")?,
-                reference: row.try_get("reference")?,
-                amount: money(row, "amount")?,
+                id: TopUpId(row.id),
+                provider: row.provider,
+                reference: row.reference,
+                amount: money_of(row.amount)?,
                 why,
-                since: row.try_get("review_since")?,
-                problem: row.try_get("problem")?,
+                since: row.review_since,
+                problem: row.problem,
             })
         })
         .collect()

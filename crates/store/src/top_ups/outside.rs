@@ -2,11 +2,10 @@
 //! webhook).
 
 use lockstep_domain::Money;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::apply::{Booking, book};
-use crate::row::money;
+use crate::row::money_of;
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Subject, Tx};
 
@@ -66,23 +65,23 @@ pub async fn credit_outside(store: &Store, payment: &Outside) -> Result<OutsideO
 }
 
 async fn credit_once(tx: &mut Tx, payment: &Outside) -> Result<OutsideOutcome, OutsideError> {
-    let user: Uuid = sqlx::query_scalar(
+    let user: Uuid = sqlx::query_scalar!(
         "-- store.top_ups.outside.user
         select id from users where email = $1 and deleted_at is null for no key update",
+        payment.email
     )
-    .bind(&payment.email)
     .fetch_optional(tx.conn())
     .await?
     .ok_or(OutsideError::NoSuchUser)?;
     let hash = format!("{RELAY}:{}", payment.transaction);
-    let before = sqlx::query(
+    let before = sqlx::query!(
         "-- store.top_ups.outside.before\nselect user_id, amount from transactions where transaction_hash = $1",
+        hash
     )
-    .bind(&hash)
     .fetch_optional(tx.conn())
     .await?;
     if let Some(row) = before {
-        let same = row.try_get::<Uuid, _>("user_id")? == user && money(&row, "amount")? == payment.amount;
+        let same = row.user_id == user && money_of(row.amount)? == payment.amount;
         return if same {
             Ok(OutsideOutcome::Repeated)
         } else {

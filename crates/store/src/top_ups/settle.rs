@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::{TopUpId, UserId};
 use lockstep_domain::purchase::PaymentStatus;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::apply::{Booking, book};
-use super::{TopUp, columns, top_up};
+use super::{TopUp, query_top_ups, top_up};
+use crate::row::how_many_of;
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx, audit};
 
@@ -62,20 +62,20 @@ pub async fn credit_by_staff(
 }
 
 async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>, machine: &str) -> Result<TopUp, SettleError> {
-    let row = sqlx::query(concat!(
+    let row = query_top_ups!(
         "-- store.top_ups.settle.find\nselect ",
-        columns!(),
-        " from top_ups where id = $1 and review is not null and reviewed_at is null for no key update"
-    ))
-    .bind(id.0)
+        " from top_ups where id = $1 and review is not null and reviewed_at is null for no key update",
+        id.0,
+    )
     .fetch_optional(tx.conn())
     .await?
     .ok_or(SettleError::NotWaiting(id))?;
-    let found = top_up(&row)?;
-    let has_owner: bool = sqlx::query_scalar(
-        "-- store.top_ups.settle.owner\nselect deleted_at is null from users where id = $1 for no key update",
+    let found = top_up(row)?;
+    let has_owner: bool = sqlx::query_scalar!(
+        r#"-- store.top_ups.settle.owner
+        select deleted_at is null as "has_owner!" from users where id = $1 for no key update"#,
+        found.user.0
     )
-    .bind(found.user.0)
     .fetch_one(tx.conn())
     .await?;
     if !has_owner {
@@ -108,23 +108,23 @@ async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>, machine: &
         },
     )
     .await?;
-    let row = sqlx::query(concat!(
+    let row = query_top_ups!(
         "-- store.top_ups.settle.credited
         update top_ups set status = 'COMPLETED', transaction_id = $2, credited_amount = nullif($3, amount),
                reviewed_at = now(), asking_until = null, closing_since = null
          where id = $1 returning ",
-        columns!()
-    ))
-    .bind(id.0)
-    .bind(transaction)
-    .bind(amount.decimal())
+        "",
+        id.0,
+        transaction,
+        amount.decimal(),
+    )
     .fetch_one(tx.conn())
     .await?;
     let details = serde_json::json!({
         "machine": machine, "user": found.user, "credited": amount.to_string(), "intended": found.amount.to_string(),
     });
     audit::write_operators(tx, "payment.credit", ("top_up", id.0), &details).await?;
-    Ok(top_up(&row)?)
+    Ok(top_up(row)?)
 }
 
 /// Closes a top-up that staff has settled without a credit here: it leaves the review list and is no longer queried.
@@ -139,13 +139,13 @@ pub async fn reviewed(store: &Store, id: TopUpId, machine: &str) -> Result<bool>
         .tx("top_ups.reviewed", move |tx| {
             let details = details.clone();
             Box::pin(async move {
-                let done = sqlx::query(
+                let done = sqlx::query!(
                     "-- store.top_ups.reviewed
                     update top_ups set reviewed_at = now(),
                            status = case when review = 'OTHER_AMOUNT' and status in ('PENDING', 'PROCESSING') then 'FAILED' else status end
                      where id = $1 and review is not null and reviewed_at is null",
+                    id.0
                 )
-                .bind(id.0)
                 .execute(tx.conn())
                 .await?;
                 if done.rows_affected() == 0 {
@@ -163,14 +163,14 @@ pub async fn reviewed(store: &Store, id: TopUpId, machine: &str) -> Result<bool>
 /// # Errors
 /// [`StoreError`].
 pub async fn waiting_for_staff(store: &Store) -> Result<(u64, Option<DateTime<Utc>>)> {
-    let row = sqlx::query(
-        "-- store.top_ups.waiting_for_staff
-        select count(*) as waiting, min(review_since) as since from top_ups where review is not null and reviewed_at is null",
+    let row = sqlx::query!(
+        r#"-- store.top_ups.waiting_for_staff
+        select count(*) as "waiting!", min(review_since) as since from top_ups
+         where review is not null and reviewed_at is null"#
     )
     .fetch_one(store.alone())
     .await?;
-    let waiting: i64 = row.try_get("waiting")?;
-    Ok((u64::try_from(waiting).unwrap_or(0), row.try_get("since")?))
+    Ok((how_many_of(row.waiting), row.since))
 }
 
 /// Payments of `user` that differ from the intent and that staff has not settled yet, newest first.
@@ -178,15 +178,14 @@ pub async fn waiting_for_staff(store: &Store) -> Result<(u64, Option<DateTime<Ut
 /// # Errors
 /// [`StoreError`].
 pub async fn in_review(store: &Store, user: UserId) -> Result<Vec<TopUp>> {
-    let rows = sqlx::query(concat!(
+    let rows = query_top_ups!(
         "-- store.top_ups.in_review\nselect ",
-        columns!(),
         " from top_ups where review is not null and reviewed_at is null and review = 'OTHER_AMOUNT' and user_id = $1
-           and status <> 'COMPLETED' order by review_since desc limit $2"
-    ))
-    .bind(user.0)
-    .bind(MOST)
+           and status <> 'COMPLETED' order by review_since desc limit $2",
+        user.0,
+        MOST,
+    )
     .fetch_all(store.alone())
     .await?;
-    rows.iter().map(top_up).collect()
+    rows.into_iter().map(top_up).collect()
 }

@@ -194,10 +194,11 @@ async fn what_a_payment_service_says_of_a_payer_is_theirs() {
     assert!(exported.rows[0].contains("Quill"), "{exported:?}");
 
     accounts::delete(store, user, false).await.unwrap();
-    // A delivery after the deletion has no owner; staff see it.
+    // After the deletion staff see that something was said, not of whom.
     deliveries::keep(store, &unused("late"), format!("{said} ").as_bytes())
         .await
         .unwrap();
+    deliveries::keep(store, &unused("hers"), said.as_bytes()).await.unwrap();
     let left: Vec<(String, bool, bool)> = sqlx::query_as(
         "select event_id, user_id is null, position('Quill'::bytea in body) > 0 from unused_deliveries order by event_id",
     )
@@ -208,10 +209,123 @@ async fn what_a_payment_service_says_of_a_payer_is_theirs() {
         left,
         [
             ("hers".to_owned(), true, false),
-            ("late".to_owned(), true, true),
+            ("late".to_owned(), true, false),
             ("somebody else's".to_owned(), true, true)
         ]
     );
+}
+
+/// The same for a payer who is named by e-mail address only, once the account has proved that the address is its own.
+#[tokio::test]
+async fn what_a_payment_service_says_of_an_address_is_its_owners() {
+    let world = world().await;
+    let (store, user) = (&world.db.store, UserId(world.id("other_user")));
+    let refused = Unused {
+        source: Source::Relay,
+        reason: Reason::Refused,
+        detail: None,
+        event_id: None,
+        kind: None,
+    };
+    let said = r#"{"email":"Bob@Example.org","name":"Zo\u00eb Quill","currency":"USD"}"#;
+    let other = said.replace("Bob", "Rob");
+    for body in [said, &other] {
+        deliveries::keep(store, &refused, body.as_bytes()).await.unwrap();
+    }
+    let list = LISTS.iter().find(|list| list.name == "paymentEvents").unwrap();
+    let exported = async || {
+        let page = store.read(|tx| Box::pin(export::page(tx, user, list, None))).await;
+        page.unwrap().value.unwrap().rows
+    };
+    assert_eq!(exported().await, [""; 0], "the address may be another's");
+    world
+        .db
+        .execute(&world.fill("update users set email_verified = true where id = {other_user}"))
+        .await;
+    let rows = exported().await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert!(rows[0].contains("Quill"), "{rows:?}");
+
+    accounts::delete(store, user, false).await.unwrap();
+    // Sent again, it is counted, and its bytes are not stored again.
+    deliveries::keep(store, &refused, said.as_bytes()).await.unwrap();
+    let left: Vec<(i32, bool, Vec<String>)> = sqlx::query_as(
+        "select times, position('Quill'::bytea in body) > 0, payers from unused_deliveries order by received_at",
+    )
+    .fetch_all(&world.db.sql)
+    .await
+    .unwrap();
+    assert_eq!(
+        left,
+        [(2, false, vec![]), (1, true, vec!["rob@example.org".to_owned()])]
+    );
+}
+
+/// An account without records is deleted completely; what was said of it is erased all the same.
+#[tokio::test]
+async fn deliveries_of_accounts_without_records_are_erased() {
+    let world = World::new().await;
+    let user = UserId(world.id("other_user"));
+    world
+        .db
+        .execute(&world.fill(
+            "update users set email_verified = true where id = {other_user};
+             insert into unused_deliveries (source, reason, body, user_id) values ('payments', 'REFUSED', 'Quill', {other_user});
+             insert into unused_deliveries (source, reason, body, payers) values ('relay', 'REFUSED', 'Quill', '{bob@example.org}')",
+        ))
+        .await;
+    let deleted = accounts::delete(&world.db.store, user, false).await.unwrap();
+    assert_eq!(deleted, Deleted::Completely);
+    let left: (i64, i64) =
+        sqlx::query_as("select count(*), count(*) filter (where body = '' and payers = '{}') from unused_deliveries")
+            .fetch_one(&world.db.sql)
+            .await
+            .unwrap();
+    assert_eq!(left, (2, 2));
+}
+
+/// Many deliveries about a payer arrive during the deletion: none of them leaves anything of the payer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_that_arrive_during_the_deletion_leave_nothing_of_the_payer() {
+    for _ in 0..5 {
+        let world = world().await;
+        world
+            .db
+            .execute(&world.fill("update users set email_verified = true where id = {other_user}"))
+            .await;
+        let (store, user) = (&world.db.store, UserId(world.id("other_user")));
+        let begun = top_ups::begin(store, top_up(user), DEADLINE).await.unwrap();
+        let Begun::Ask { top_up, .. } = begun else {
+            panic!("{begun:?}")
+        };
+        let said = (0..20).map(|n| {
+            let body = format!(
+                "{{\"n\":{n},\"top_up\":\"{}\",\"email\":\"bob@example.org\"}}",
+                top_up.id
+            );
+            async move {
+                let unused = Unused {
+                    source: Source::Payments,
+                    reason: Reason::NotOurs,
+                    detail: None,
+                    event_id: None,
+                    kind: None,
+                };
+                deliveries::keep(store, &unused, body.as_bytes()).await
+            }
+        });
+        let (deleted, kept) = tokio::join!(accounts::delete(store, user, true), futures::future::join_all(said));
+        deleted.unwrap();
+        assert!(kept.iter().all(Result::is_ok), "{kept:?}");
+        assert_eq!(world.db.count("unused_deliveries").await, 20);
+        assert_eq!(
+            world
+                .db
+                .count("unused_deliveries where body <> '' or payers <> '{}' or user_id is not null")
+                .await,
+            0
+        );
+    }
 }
 
 fn top_up(user: UserId) -> NewTopUp {

@@ -41,6 +41,7 @@ mod rules_users;
 mod schema;
 mod shoppers;
 mod state_machines;
+mod statements;
 mod stock_alerts;
 mod store;
 mod suitable;

@@ -426,6 +426,11 @@ async fn delivered_units_are_refunded_up_to_their_price() {
             OrderUnitStatus::Waiting
         ]
     );
+    assert_eq!(
+        seen.copies.iter().map(|c| c.refunded).collect::<Vec<_>>(),
+        [money("10"), money("2.34"), Money::ZERO],
+        "the first copies first"
+    );
     assert_eq!(refund(None).await.unwrap().amount, money("7.66"), "what is left");
     assert!(matches!(refund(None).await, Err(GoodwillError::AlreadyRefunded)));
     assert_eq!(
@@ -626,6 +631,29 @@ async fn full_refunds_release_the_promo_code() {
     let won = placed.iter().filter(|placed| placed.is_ok()).count();
     assert!(won <= 1, "{placed:?}");
     assert_eq!(uses(&db, "ONCE").await, i32::try_from(won).unwrap());
+    db.assert_books_balance().await;
+}
+
+/// Its copies end in one statement, so the condition for the release holds for each of them.
+#[tokio::test]
+async fn cancelled_orders_of_several_copies_release_one_use() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let (ada, ben, admin) = (
+        db.user("ada@example.org", "100.00").await,
+        db.user("ben@example.org", "100.00").await,
+        db.user("root@example.org", "0").await,
+    );
+    db.promo_code("MANY", 10, Some(9)).await;
+    let wanted = checkout(&[(game, 3)], Some("MANY"), None);
+    let order = place(&db, ada, &wanted).await.unwrap();
+    place(&db, ben, &wanted).await.unwrap();
+    place(&db, ben, &wanted).await.unwrap();
+    let emails = EmailSettings::default();
+    orders::cancel(&db.store, UserId(admin), order.id, None, None, &emails)
+        .await
+        .unwrap();
+    assert_eq!(uses(&db, "MANY").await, 2, "those of the other orders");
     db.assert_books_balance().await;
 }
 

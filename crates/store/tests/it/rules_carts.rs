@@ -14,7 +14,7 @@ rules! {
         refuses ["insert into cart_items (user_id, game_id) values ({user}, {new})"]
         allows ["insert into cart_items (user_id, game_id) values ({user}, {other_game})"]
     /// `docs/data-model.md`, Cart item: one row per shopper and game.
-    a_game_is_one_line_of_a_cart: "cart_items_pkey"
+    a_game_is_one_item_of_a_cart: "cart_items_pkey"
         refuses ["insert into cart_items (user_id, game_id) values ({user}, {game})"]
         allows ["insert into cart_items (user_id, game_id) values ({user}, {game})
                  on conflict (user_id, game_id) do update set quantity = cart_items.quantity + excluded.quantity"]
@@ -26,7 +26,7 @@ rules! {
         refuses ["update cart_items set quantity = null"]
         allows ["update cart_items set quantity = 1"]
     /// `docs/data-model.md`, Cart item: the game must be available, also when a guest's cart moves to an account.
-    what_is_put_into_a_cart_is_in_stock: "cart_items_game_in_stock"
+    a_game_added_to_a_cart_is_in_stock: "cart_items_game_in_stock"
         refuses [
             "insert into cart_items (user_id, game_id) values ({user}, {sold_out})",
             "update cart_items set game_id = {sold_out} where user_id = {user}",
@@ -56,7 +56,7 @@ rules! {
         refuses ["insert into wishlist (user_id, game_id) values ({user}, {new})"]
         allows ["insert into wishlist (user_id, game_id) values ({user}, {other_game})"]
     /// `docs/data-model.md`, Wishlist item: one row per shopper and game.
-    a_game_is_wished_for_once: "wishlist_pkey"
+    a_game_is_in_a_wishlist_once: "wishlist_pkey"
         refuses ["insert into wishlist (user_id, game_id) values ({user}, {game})"]
         allows ["insert into wishlist (user_id, game_id) values ({user}, {game}) on conflict do nothing"]
     a_price_seen_in_a_wishlist_is_positive: "wishlist_price_seen_positive"

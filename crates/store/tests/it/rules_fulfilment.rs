@@ -3,13 +3,13 @@
 use crate::world::rules;
 
 rules! {
-    a_copy_is_not_bought_for_ever: "order_units_replacements_bounded"
+    purchase_attempts_of_a_unit_are_bounded: "order_units_replacements_bounded"
         refuses ["update order_units set replacements = 11 where id = {unit}", "update order_units set replacements = -1 where id = {unit}"]
         allows ["update order_units set replacements = 10 where id = {unit}"]
-    a_refused_copy_is_given_up_some_time: "order_units_refusals_bounded"
+    refusals_of_a_unit_are_bounded: "order_units_refusals_bounded"
         refuses ["update order_units set refusals = 1001 where id = {unit}", "update order_units set refusals = -1 where id = {unit}"]
         allows ["update order_units set refusals = 1000 where id = {unit}"]
-    nobody_is_told_of_an_end_before_it: "order_units_told_of_its_end"
+    a_notification_is_not_earlier_than_the_end: "order_units_told_of_its_end"
         refuses ["update order_units set told_at = now() where id = {unit}"]
         allows ["update order_units set told_at = null where id = {unit}"]
     an_order_at_g2a_is_of_one_unit: "g2a_orders_pkey"
@@ -21,13 +21,13 @@ rules! {
     an_order_at_g2a_costs_something_or_nothing: "g2a_orders_price_not_negative"
         refuses ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {unit}, -0.01)"]
         allows ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {unit}, 0)"]
-    an_order_at_g2a_is_not_forgotten: "g2a_orders_order_unit_id_fkey"
+    an_order_at_g2a_keeps_its_unit: "g2a_orders_order_unit_id_fkey"
         refuses ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {new}, 1)"]
         allows ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {unit}, 1)"]
     an_incident_is_of_a_known_kind: "incidents_kind_known"
         refuses ["insert into incidents (kind, detail) values ('BAD_LUCK', 'x')"]
         allows ["insert into incidents (kind, detail) values ('KEY_LOST', 'x')"]
-    an_incident_is_told_once: "incidents_told_once"
+    an_incident_is_recorded_once: "incidents_told_once"
         refuses ["insert into incidents (kind, order_unit_id, detail) values ('KEY_LOST', {unit}, 'x'), ('KEY_LOST', {unit}, 'y')"]
         allows ["insert into incidents (kind, order_unit_id, detail) values ('KEY_LOST', {unit}, 'x'), ('KEY_LATE', {unit}, 'x')"]
     an_alarm_is_of_a_known_kind: "supplier_alarms_kind_known"
@@ -49,16 +49,16 @@ rules! {
                   select {new}, id, game_id, '80', 'x', 1, true, 'm', now() from order_units where id = {unit}"]
         allows ["insert into unreadable_answers (id, order_unit_id, game_id, g2a_order_id, sealed, bytes, complete, machine)
                  select {new}, id, game_id, '80', 'x', 1, true, 'm' from order_units where id = {unit}"]
-    a_key_is_looked_at_in_a_known_way: "key_reveals_how_known"
+    a_reveal_is_of_a_known_kind: "key_reveals_how_known"
         refuses ["insert into key_reveals (game_key_id, user_id, how) values ({sold_key}, {user}, 'DREAM')"]
         allows ["insert into key_reveals (game_key_id, user_id, how) values ({sold_key}, {user}, 'PAGE')"]
-    a_look_is_counted: "key_reveals_count_positive"
+    a_reveal_is_counted: "key_reveals_count_positive"
         refuses ["insert into key_reveals (game_key_id, user_id, how, count) values ({sold_key}, {user}, 'PAGE', 0)"]
         allows ["insert into key_reveals (game_key_id, user_id, how, count) values ({sold_key}, {user}, 'PAGE', 7)"]
-    the_last_look_is_not_before_the_first: "key_reveals_last_is_not_before_first"
+    the_last_reveal_is_not_before_the_first: "key_reveals_last_is_not_before_first"
         refuses ["insert into key_reveals (game_key_id, user_id, how, at, last_at) values ({sold_key}, {user}, 'PAGE', now(), now() - interval '1 second')"]
         allows ["insert into key_reveals (game_key_id, user_id, how, at, last_at) values ({sold_key}, {user}, 'PAGE', now(), now())"]
-    looks_within_a_minute_are_one_row: "key_reveals_once_a_minute"
+    reveals_within_a_minute_are_one_row: "key_reveals_once_a_minute"
         refuses ["insert into key_reveals (game_key_id, user_id, how, at) values ({sold_key}, {user}, 'PAGE', '2026-01-01 12:00:59Z'), ({sold_key}, {user}, 'PAGE', '2026-01-01 12:01:00Z');
                   update key_reveals set at = '2026-01-01 12:00:58Z' where at = '2026-01-01 12:01:00Z'"]
         allows ["insert into key_reveals (game_key_id, user_id, how, at) values ({sold_key}, {user}, 'PAGE', '2026-01-01 12:00:01Z'), ({sold_key}, {user}, 'PAGE', '2026-01-01 12:00:59Z')"]
@@ -74,7 +74,7 @@ rules! {
     an_events_kind_is_bounded: "webhook_events_kind_bounded"
         refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', '', '{}')"]
         allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}')"]
-    an_event_is_taken_once: "webhook_events_taken_once"
+    an_event_is_processed_once: "webhook_events_taken_once"
         refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}'), ('g2a', 'e', 'o', 'k', '1')"]
         allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}'), ('g2a', 'e', 'o', 'l', '{}')"]
     an_events_bytes_are_bounded: "webhook_events_body_bounded"
@@ -98,6 +98,15 @@ rules! {
     the_bytes_of_a_delivery_are_bounded: "unused_deliveries_body_bounded"
         refuses ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', convert_to(repeat('x', 4194305), 'utf8'))"]
         allows ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', '')"]
+    the_payers_of_a_delivery_are_bounded: "unused_deliveries_payers_bounded"
+        refuses ["insert into unused_deliveries (source, reason, body, payers) values ('g2a', 'NOT_OURS', 'b', array_fill('a@b.cd'::text, array[33]))"]
+        allows ["insert into unused_deliveries (source, reason, body, payers) values ('g2a', 'NOT_OURS', 'b', array_fill('a@b.cd'::text, array[32]))"]
+    a_digest_is_of_the_body: "unused_deliveries_digest_of_the_body"
+        refuses ["insert into unused_deliveries (source, reason, body, digest) values ('g2a', 'NOT_OURS', 'b', sha256('c'))"]
+        allows [
+            "insert into unused_deliveries (source, reason, body, digest) values ('g2a', 'NOT_OURS', '', sha256('c'))",
+            "insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', 'b'); update unused_deliveries set body = ''",
+        ]
     a_delivery_came_at_least_once: "unused_deliveries_times_positive"
         refuses ["insert into unused_deliveries (source, reason, body, times) values ('g2a', 'NOT_OURS', 'b', 0)"]
         allows ["insert into unused_deliveries (source, reason, body, times) values ('g2a', 'NOT_OURS', 'b', 2)"]

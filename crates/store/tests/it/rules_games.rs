@@ -64,7 +64,7 @@ rules! {
             "update games set slug = 'é' where id = {game}",
         ]
         allows ["update games set slug = 'a' where id = {game}", "update games set slug = '7-of-9' where id = {game}"]
-    a_title_says_something: "games_title_not_empty"
+    a_title_is_not_empty: "games_title_not_empty"
         refuses ["update games set title = ''", "update games set title = '  '"]
         allows ["update games set title = 'X'"]
     a_currency_has_three_letters: "games_currency_iso"
@@ -85,7 +85,7 @@ rules! {
             "update games set languages = array['en', '']",
         ]
         allows ["update games set languages = array['en', 'de']", "update games set languages = '{}'"]
-    a_release_date_can_be_written_down: "games_release_date_range"
+    a_release_date_is_representable: "games_release_date_range"
         refuses [
             "update games set release_date = 'infinity'",
             "update games set release_date = '-infinity'",
@@ -115,7 +115,7 @@ rules! {
         refuses ["update games set g2a_product_id = '', g2a_stock = true where id = {game}"]
         allows ["update games set g2a_product_id = '0', g2a_stock = true where id = {game}"]
     /// `docs/data-model.md`, Game: `in_stock` and `g2a_stock` are equal for games that G2A supplies.
-    stock_of_a_g2a_game_is_what_g2a_says: "games_stock_is_g2as"
+    stock_of_a_g2a_game_is_what_g2a_reports: "games_stock_is_g2as"
         refuses [
             "update games set in_stock = false where id = {g2a_game}",
             "update games set g2a_stock = false where id = {g2a_game}",
@@ -124,7 +124,7 @@ rules! {
             "update games set in_stock = false, g2a_stock = false where id = {g2a_game}",
             "update games set in_stock = false where id = {game}",
         ]
-    a_depth_is_a_number_of_binary_digits: "games_g2a_depth_range"
+    a_slice_depth_is_a_number_of_bits: "games_g2a_depth_range"
         refuses ["update games set g2a_depth = -1", "update games set g2a_depth = 32"]
         allows ["update games set g2a_depth = 31"]
     a_withdrawn_game_is_not_sold: "games_withdrawn_is_not_sold"

@@ -29,7 +29,7 @@ rules! {
     a_key_bought_at_g2a_is_recorded_once: "game_keys_g2a_order_id_key"
         refuses ["update game_keys set g2a_order_id = 'o'"]
         allows ["update game_keys set g2a_order_id = id::text"]
-    a_sold_key_never_changes_hands: "game_keys_sold_once"
+    a_sold_key_never_changes_its_order: "game_keys_sold_once"
         refuses [
             "update game_keys set order_id = {order}, order_unit_id = {unit} where id = {sold_key}",
             "update game_keys set order_id = null, order_unit_id = null where id = {sold_key}",

@@ -25,16 +25,16 @@ rules! {
     money_is_in_euro: "transactions_currency_is_eur"
         refuses ["insert into transactions (user_id, type, amount, status, currency) values ({user}, 'TOP_UP', 1, 'PENDING', 'USD')"]
         allows ["insert into transactions (user_id, type, amount, status, currency) values ({user}, 'TOP_UP', 1, 'PENDING', 'EUR')"]
-    a_booking_says_in_one_line_what_it_is_for: "transactions_subject_bounded"
+    the_description_of_a_booking_is_one_line: "transactions_subject_bounded"
         refuses [
             "update transactions set subject = ''",
             "update transactions set subject = repeat('x', 301)",
         ]
         allows ["update transactions set subject = repeat('ü', 300)"]
-    why_money_went_back_is_one_of_a_few_reasons: "transactions_reason_known"
+    the_reason_of_a_refund_is_known: "transactions_reason_known"
         refuses ["insert into transactions (user_id, type, amount, status, reason) values ({user}, 'REFUND', 1, 'PENDING', 'WHIM')"]
         allows ["insert into transactions (user_id, type, amount, status, reason) values ({user}, 'REFUND', 1, 'PENDING', 'SOLD_OUT')"]
-    only_money_that_went_back_has_such_a_reason: "transactions_reason_of_a_refund"
+    only_a_refund_has_a_refund_reason: "transactions_reason_of_a_refund"
         refuses ["insert into transactions (user_id, type, amount, status, reason) values ({user}, 'TOP_UP', 1, 'PENDING', 'SOLD_OUT')"]
         allows ["insert into transactions (user_id, type, amount, status) values ({user}, 'TOP_UP', 1, 'PENDING')"]
     /// `docs/data-model.md`, Transaction: `transaction_hash` is unique when set.
@@ -66,7 +66,7 @@ rules! {
             "insert into transactions (user_id, order_id, type, amount, status) values
              ({user}, {order}, 'REFUND', 50, 'FAILED'), ({user}, {order}, 'REFUND', 50, 'PENDING')",
         ]
-    what_a_transaction_says_does_not_change: "transactions_facts_fixed"
+    a_transaction_does_not_change: "transactions_facts_fixed"
         refuses [
             "update transactions set amount = amount * 2 where type = 'TOP_UP'",
             "update transactions set user_id = {other_user} where type = 'TOP_UP'",
@@ -86,7 +86,7 @@ rules! {
              update transactions set status = 'PROCESSING' where id = {new};
              update transactions set status = 'FAILED' where id = {new}",
         ]
-    what_was_booked_is_never_deleted: "transactions_kept"
+    a_booking_is_never_deleted: "transactions_kept"
         refuses [
             "delete from transactions where type = 'TOP_UP'",
             "delete from transactions where type = 'PURCHASE'",
@@ -97,7 +97,7 @@ rules! {
              delete from transactions where id = {new}",
         ]
     /// `docs/data-model.md`, User: the balance is the sum of the user's completed transactions, at every commit.
-    a_balance_is_the_sum_of_what_was_booked: "users_balance_is_sum_of_transactions"
+    a_balance_is_the_sum_of_its_bookings: "users_balance_is_sum_of_transactions"
         refuses [
             "update users set balance = balance + 1 where id = {user}",
             "insert into users (email, password_hash, balance) select 'rich@example.org', max(password_hash), 1 from users",

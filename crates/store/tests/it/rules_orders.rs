@@ -53,7 +53,7 @@ rules! {
     an_order_number_is_unique: "orders_number_key"
         refuses ["update orders set number = '7ZK3M0Q9XA'"]
         allows ["update orders set number = '7ZK3M0Q9XA' where id = {order}"]
-    an_order_number_is_ten_characters_that_are_not_mistaken: "orders_number_form"
+    an_order_number_is_ten_unambiguous_characters: "orders_number_form"
         refuses [
             "update orders set number = '7ZK3M0Q9X' where id = {order}",
             "update orders set number = '7zk3m0q9xa' where id = {order}",
@@ -62,10 +62,10 @@ rules! {
             "update orders set number = '7ZK3M0Q9XU' where id = {order}",
         ]
         allows ["update orders set number = '0123456789' where id = {order}", "update orders set number = new_order_number()"]
-    why_a_copy_went_back_is_one_of_a_few_reasons: "order_units_refunded_for_known"
+    the_refund_reason_of_a_unit_is_known: "order_units_refunded_for_known"
         refuses ["update order_units set state = 'REFUNDED', refunded_for = 'WHIM' where id = {unit}"]
         allows ["update order_units set refunded_for = null"]
-    only_a_copy_that_went_back_has_such_a_reason: "order_units_refunded_for_a_refund"
+    only_a_refunded_unit_has_a_refund_reason: "order_units_refunded_for_a_refund"
         refuses ["update order_units set refunded_for = 'SOLD_OUT' where id = {unit}"]
         allows ["update order_units set refunded_for = null"]
     an_order_begins_as_pending: "orders_begin_pending"
@@ -98,7 +98,7 @@ rules! {
              update orders set status = 'COMPLETED' where id = {order}",
         ]
         allows ["update orders set status = 'PROCESSING' where id = {delivered_order}; update orders set status = 'COMPLETED' where id = {delivered_order}"]
-    an_order_fails_only_when_everything_was_given_back: "orders_ended_is_refunded"
+    an_order_fails_only_when_everything_was_refunded: "orders_ended_is_refunded"
         refuses [
             "update orders set status = 'FAILED' where id = {order}",
             "update orders set status = 'CANCELLED' where id = {order}",
@@ -110,7 +110,7 @@ rules! {
              update users set balance = balance + 50 where id = {user};
              update orders set status = 'FAILED' where id = {order}",
         ]
-    a_payment_is_cancelled_only_when_all_of_it_is_back: "orders_payment_status_is_true"
+    a_payment_is_cancelled_only_when_all_of_it_is_refunded: "orders_payment_status_is_true"
         refuses [
             "update orders set payment_status = 'CANCELLED' where id = {order}",
             "update order_units set state = 'REFUNDED' where id = {unit};
@@ -150,7 +150,7 @@ rules! {
             "delete from order_items where id = {item}",
         ]
         allows ["update order_items set price = price where id = {item}"]
-    every_copy_has_its_unit: "order_units_one_a_copy"
+    every_ordered_copy_has_a_unit: "order_units_one_a_copy"
         refuses [
             "delete from order_units where id = {unit}",
             "insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({order}, {item}, {game}, 3, 0)",
@@ -162,7 +162,7 @@ rules! {
         refuses ["update order_units set price_paid = 24.99 where id = {unit}"]
         allows ["update order_units set price_paid = 24.99 where id = {unit}; update order_units set price_paid = 25.01 where id = {unit2}"]
     /// `docs/data-model.md`, Transaction: paid = delivered + refunded + under way.
-    what_is_refunded_is_the_price_of_the_units_given_up: "orders_refunds_are_of_refunded_units"
+    a_refund_is_the_price_of_the_refunded_units: "orders_refunds_are_of_refunded_units"
         refuses [
             // The unit is refunded without money.
             "update order_units set state = 'REFUNDED' where id = {unit}",
@@ -188,13 +188,13 @@ rules! {
             "update orders set idempotency_key = repeat('x', 201), request_hash = sha256('x') where id = {order}",
         ]
         allows ["update orders set idempotency_key = repeat('x', 200), request_hash = sha256('x') where id = {order}"]
-    what_was_asked_for_is_kept_as_a_hash: "orders_request_hash_length"
+    an_order_request_is_stored_as_a_hash: "orders_request_hash_length"
         refuses ["update orders set idempotency_key = 'k', request_hash = 'x' where id = {order}"]
         allows ["update orders set idempotency_key = 'k', request_hash = sha256('x') where id = {order}"]
-    a_key_stands_for_a_request: "orders_idempotency_key_has_its_request"
+    an_idempotency_key_has_a_request_hash: "orders_idempotency_key_has_its_request"
         refuses ["update orders set idempotency_key = 'k' where id = {order}", "update orders set request_hash = sha256('x') where id = {order}"]
         allows ["update orders set idempotency_key = null, request_hash = null where id = {order}"]
-    a_key_places_one_order: "orders_user_id_idempotency_key_key"
+    an_idempotency_key_places_one_order: "orders_user_id_idempotency_key_key"
         refuses ["update orders set idempotency_key = 'k', request_hash = sha256('x')"]
         allows ["update orders set idempotency_key = id::text, request_hash = sha256('x')"]
     goodwill_is_never_above_the_price: "order_units_goodwill_within_price"
@@ -251,7 +251,7 @@ rules! {
         refuses ["insert into order_units (order_id, order_item_id, game_id, position, price_paid, state) values ({order}, {item}, {game}, 3, 0, 'DONE')"]
         allows ["update order_units set state = 'ORDERING' where id = {unit}"]
     /// `state_machines` compares all pairs.
-    a_unit_goes_only_the_ways_of_a_sale: "order_units_state_transition"
+    a_unit_changes_state_only_along_the_state_machine: "order_units_state_transition"
         refuses [
             "update order_units set state = 'PAID', g2a_order_id = 'o' where id = {unit}",
             "update order_units set state = 'NEW' where id = {delivered_unit}",
@@ -259,7 +259,7 @@ rules! {
         ]
         allows ["update order_units set state = 'ORDERING' where id = {unit}; update order_units set state = 'NEW' where id = {unit}"]
     /// No order is paid at G2A before its id is recorded.
-    nothing_is_paid_for_that_is_not_recorded: "order_units_paid_is_recorded"
+    a_unit_is_paid_only_with_a_recorded_order: "order_units_paid_is_recorded"
         refuses [
             "update order_units set state = 'ORDERING' where id = {unit}; update order_units set state = 'ORDERED' where id = {unit}",
         ]
@@ -268,7 +268,7 @@ rules! {
              update order_units set state = 'ORDERED', g2a_order_id = 'o' where id = {unit};
              update order_units set state = 'PAYING' where id = {unit}; update order_units set state = 'PAID' where id = {unit}",
         ]
-    what_may_have_been_paid_for_is_not_forgotten: "order_units_g2a_order_id_fixed"
+    a_unit_that_may_be_paid_keeps_its_order: "order_units_g2a_order_id_fixed"
         refuses [
             "update order_units set state = 'ORDERING' where id = {unit};
              update order_units set state = 'ORDERED', g2a_order_id = 'o' where id = {unit};
@@ -288,7 +288,7 @@ rules! {
     an_order_at_g2a_is_of_one_unit: "order_units_g2a_order_id_key"
         refuses ["update order_units set state = 'ORDERING' where order_id = {order}; update order_units set g2a_order_id = 'o' where order_id = {order}"]
         allows ["update order_units set state = 'ORDERING' where order_id = {order}; update order_units set g2a_order_id = id::text where order_id = {order}"]
-    nothing_is_bought_or_handed_out_that_is_not_paid: "order_units_sold_is_paid"
+    no_unit_of_an_unpaid_order_is_bought_or_delivered: "order_units_sold_is_paid"
         refuses [
             "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
              insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);

@@ -52,7 +52,7 @@ rules! {
             "update orders set promo_code = 'ONCE' where id = {order}; delete from promo_codes where code = 'ONCE'",
         ]
         allows ["update orders set promo_code = 'ONCE' where id = {order}", "delete from promo_codes where code = 'ONCE'"]
-    only_an_order_with_a_code_gives_a_use_back: "orders_promo_use_returned_of_a_code"
+    only_an_order_with_a_code_returns_a_use: "orders_promo_use_returned_of_a_code"
         refuses ["update orders set promo_use_returned = true where id = {order}"]
         allows ["update orders set promo_code = 'ONCE', promo_use_returned = true where id = {order}"]
 }

@@ -9,13 +9,13 @@ rules! {
     a_runs_status_is_known: "sync_runs_status_known"
         refuses ["insert into sync_runs (kind, reason, epoch, status, finished_at) values ('FULL', 'test', 1, 'GONE', now())"]
         allows ["insert into sync_runs (kind, reason, epoch) values ('FULL', 'test', 1)"]
-    a_run_that_ended_says_when: "sync_runs_finished_when_ended"
+    a_run_that_ended_has_its_time: "sync_runs_finished_when_ended"
         refuses [
             "insert into sync_runs (kind, reason, epoch, status) values ('FULL', 'test', 1, 'COMPLETED')",
             "insert into sync_runs (kind, reason, epoch, finished_at) values ('FULL', 'test', 1, now())",
         ]
         allows ["insert into sync_runs (kind, reason, epoch, status, finished_at) values ('FULL', 'test', 1, 'COMPLETED', now())"]
-    what_was_seen_belongs_to_a_run: "sync_seen_run_id_fkey"
+    a_seen_product_belongs_to_a_run: "sync_seen_run_id_fkey"
         refuses ["insert into sync_seen values ({new}, 'g1')"]
         allows ["insert into sync_runs (id, kind, reason, epoch) values ({new}, 'FULL', 'test', 1); insert into sync_seen values ({new}, 'g1')"]
     a_product_is_seen_once_in_a_run: "sync_seen_pkey"
@@ -23,7 +23,7 @@ rules! {
                   insert into sync_seen values ({new}, 'g1'), ({new}, 'g1')"]
         allows ["insert into sync_runs (id, kind, reason, epoch) values ({new}, 'FULL', 'test', 1);
                  insert into sync_seen values ({new}, 'g1'), ({new}, 'g1') on conflict do nothing"]
-    there_is_one_lease_of_a_name: "sync_lease_pkey"
+    a_lease_name_is_unique: "sync_lease_pkey"
         refuses ["insert into sync_lease (name) values ('catalogue')"]
         allows ["insert into sync_lease (name) values ('something else')"]
     there_is_one_request_budget: "g2a_budget_pkey"
@@ -47,19 +47,19 @@ rules! {
     the_secret_in_use_has_no_second_row: "key_secret_in_use_only_row"
         refuses ["insert into key_secret_in_use (only_row, mark) values (false, 'a')"]
         allows ["insert into key_secret_in_use (mark) values ('a')"]
-    the_server_has_one_life_at_a_time: "cache_incarnation_pkey"
+    there_is_one_cache_incarnation: "cache_incarnation_pkey"
         refuses ["insert into cache_incarnation default values; insert into cache_incarnation default values"]
         allows ["insert into cache_incarnation default values"]
-    a_life_has_no_second_row: "cache_incarnation_only_row_check"
+    the_cache_incarnation_has_no_second_row: "cache_incarnation_only_row_check"
         refuses ["insert into cache_incarnation (only_row) values (false)"]
         allows ["insert into cache_incarnation (only_row) values (true)"]
-    what_readiness_writes_is_one_row: "write_probe_is_one_row"
+    the_write_probe_is_one_row: "write_probe_is_one_row"
         refuses ["insert into write_probe (id) values (false)"]
         allows ["insert into write_probe (id) values (true) on conflict (id) do update set at = now()"]
-    what_readiness_writes_has_no_second_row: "write_probe_pkey"
+    the_write_probe_has_no_second_row: "write_probe_pkey"
         refuses ["insert into write_probe values (true), (true)"]
         allows ["insert into write_probe values (true) on conflict do nothing"]
-    a_relay_has_one_cursor: "relay_cursor_pkey"
+    the_evictor_has_one_cursor: "relay_cursor_pkey"
         refuses ["insert into relay_cursor values ('r', '1:1:'), ('r', '1:1:')"]
         allows ["insert into relay_cursor values ('r', '1:1:'), ('s', '1:1:')"]
 }

@@ -4,14 +4,14 @@ use crate::world::{World, rule_of, rules};
 
 rules! {
     /// `docs/data-model.md`, User: the e-mail address is unique.
-    an_email_is_unique: "users_email_key"
+    an_email_address_is_unique: "users_email_key"
         refuses ["update users set email = 'ada@example.org' where id = {other_user}"]
         allows ["update users set email = 'carl@example.org' where id = {other_user}"]
-    an_email_is_kept_in_lower_case: "users_email_is_lower_case"
+    an_email_address_is_lower_case: "users_email_is_lower_case"
         refuses ["update users set email = 'Ada@example.org' where id = {user}"]
         allows ["update users set email = 'ada.l@example.org' where id = {user}"]
     /// An e-mail address has a valid form.
-    an_email_is_an_address: "users_email_is_an_address"
+    an_email_address_is_valid: "users_email_is_an_address"
         refuses [
             "update users set email = '' where id = {user}",
             "update users set email = 'ada' where id = {user}",
@@ -21,10 +21,10 @@ rules! {
             "update users set email = repeat('a', 250) || '@b.cd' where id = {user}",
         ]
         allows ["update users set email = 'a+b@c.d' where id = {user}", "update users set email = repeat('a', 249) || '@b.cd' where id = {user}"]
-    a_reader_reads_a_language_of_the_pages: "users_language_known"
+    the_language_of_a_user_is_one_of_the_pages: "users_language_known"
         refuses ["update users set language = 'fr' where id = {user}", "update users set language = 'DE' where id = {user}"]
         allows ["update users set language = 'de' where id = {user}", "update users set language = null where id = {user}"]
-    an_email_is_required: "not null email"
+    an_email_address_is_required: "not null email"
         refuses ["update users set email = null where id = {user}"]
         allows ["update users set email = 'x@y' where id = {user}"]
     /// `docs/data-model.md`, User: `password_hash` is bcrypt and never anything else.

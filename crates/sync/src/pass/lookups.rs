@@ -11,7 +11,7 @@ use lockstep_store::sync::{self as records, Among, RunKind};
 use super::patience::patiently;
 use super::writing::Batch;
 use super::{Pass, Stop};
-use crate::chain;
+use lockstep_domain::error_chain;
 
 /// Maximum number of single lookups in a pass; the rest waits for the next pass.
 const MAX_LOOKUPS: usize = 2_000;
@@ -104,7 +104,7 @@ impl Pass<'_> {
         self.problem(
             batch,
             Some(id.to_owned()),
-            format!("it was not listed and cannot be looked up: {}", chain(error)),
+            format!("it was not listed and cannot be looked up: {}", error_chain(error)),
         );
     }
 

@@ -3,7 +3,7 @@
 use lockstep_g2a::{Code, Error as G2aError, NotSent, Repeat, TokenFailure};
 use lockstep_store::StoreError;
 
-use crate::chain;
+use lockstep_domain::error_chain;
 
 /// Why a pass did not reach its end.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl From<G2aError> for Stop {
                     ..
                 }
             );
-        let text = chain(&error);
+        let text = error_chain(&error);
         if error.code() == Some(&Code::AddressNotAllowed) {
             Self::Failed(format!(
                 "{text}; the address of this machine is not on the list of the G2A account"

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use lockstep_domain::Secret;
 use lockstep_domain::price::Pricing;
-use lockstep_g2a::{Auth, Budget, BudgetFuture, CallClass, Client, SecretText};
+use lockstep_g2a::{Auth, Budget, BudgetFuture, CallClass, Client};
 use lockstep_g2a_sandbox::{Catalogue, Config, Control, Knobs, Sandbox};
 use lockstep_store::Store;
 use lockstep_sync::{Context, Report, Settings, SyncError, What, run};
@@ -276,9 +277,9 @@ impl Shop {
 fn client(sandbox: &Sandbox, budget: Arc<dyn Budget>) -> Client {
     let who = sandbox.credentials();
     let auth = Auth::Hash {
-        api_hash: SecretText::new(who.hash),
+        api_hash: Secret::new(who.hash),
         email: who.email,
-        secret: SecretText::new(who.secret),
+        secret: Secret::new(who.secret),
     };
     let mut config = lockstep_g2a::Config::new(sandbox.base_url(), auth);
     config.retry.attempts = 2;

@@ -7,6 +7,7 @@ pub(crate) mod overview;
 pub(crate) mod picture;
 pub(crate) mod profile;
 pub(crate) mod sessions;
+mod uploaded;
 
 use std::sync::Arc;
 

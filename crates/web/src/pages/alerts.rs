@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use lockstep_auth::AuthError;
-use lockstep_domain::catalogue::{Answer, Game};
-use lockstep_domain::{CacheKey, GameId};
-use lockstep_shop::ShopError;
-use lockstep_store::games;
-use lockstep_store::guests::ShopperError;
+use lockstep_domain::GameId;
+use lockstep_domain::catalogue::Game;
+use lockstep_shop::{ShopError, ShopperError};
 
+use crate::WebState;
 use crate::error::PageError;
 use crate::forms::{self, Form};
 use crate::layout::Layout;
@@ -21,19 +19,11 @@ use crate::pages::form_page::{FormPage, FormView};
 use crate::session::{PageUser, SignedInUser};
 use crate::titles::Title;
 use crate::visit::Preferences;
-use crate::{WebState, answers};
 
 /// The game, as its page reads it.
 async fn known(state: &WebState, id: GameId) -> Result<Game, PageError> {
-    let entry = answers::one(&state.cache, CacheKey::Game(id), move |tx| {
-        Box::pin(async move { games::by_id(tx, id).await })
-    })
-    .await?;
-    if !entry.found {
-        return Err(PageError::NotFound);
-    }
-    let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
-    Ok(game.data)
+    let game = state.shop.catalogue().game(id).await?;
+    Ok(game.ok_or(PageError::NotFound)?.value()?)
 }
 
 pub(crate) async fn page(
@@ -73,7 +63,7 @@ pub(crate) async fn add(
     match state.shop.wait_for(caller, id).await {
         Ok(()) => Ok(forms::done("/wishlist?done=waiting#waiting")),
         // It is in stock again: the page of the game shows that.
-        Err(ShopError::Refused(AuthError::Shopper(ShopperError::InStock))) => {
+        Err(ShopError::Shopper(ShopperError::InStock)) => {
             Ok(forms::done(&format!("/game/{}", known(&state, id).await?.slug)))
         }
         Err(error) => Err(error.into()),

@@ -9,22 +9,18 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use lockstep_cache::Payload;
-use lockstep_domain::CacheKey;
-use lockstep_domain::catalogue::{Answer, FacetCounts, FilterOptions, Game, Page, PricePreset, Sort};
-use lockstep_store::{StoreError, games};
-use serde::Deserialize;
+use lockstep_domain::catalogue::{FacetCounts, FilterOptions, Game, Page, PricePreset, Sort, Tile};
+use lockstep_domain::slug::is_slug;
 
-use crate::cards::{Card, Tile, region_name};
+use crate::WebState;
+use crate::cards::{Card, region_name};
 use crate::error::PageError;
 use crate::format;
 use crate::i18n::Language;
 use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
-use crate::pages::game::is_slug;
 use crate::pictures::version;
 use crate::visit::Preferences;
-use crate::{WebState, answers};
 
 use asked::{Asked, Order};
 
@@ -123,45 +119,24 @@ pub(crate) struct Pager {
 pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let asked = Asked::read(visit.uri.query().unwrap_or_default())?;
     let query = asked.query();
-    let for_counts = query.clone();
-    let facets = state.cache.read(query.facets_key(), move |store| async move {
-        let counts = store
-            .read(move |tx| Box::pin(async move { games::facet_counts(tx, &for_counts).await }))
-            .await?;
-        let payload = Payload::json(&counts.value).map_err(|error| StoreError::Schema(error.to_string()))?;
-        Ok(counts.map(|_| payload))
-    });
-    let options = answers::read(&state.cache, CacheKey::CatalogFilterOptions, |tx| {
-        Box::pin(games::filter_options(tx))
-    });
-    let key = query.cache_key();
-    let page = answers::read(&state.cache, key, move |tx| {
-        Box::pin(async move { games::page(tx, &query).await })
-    });
-    let (page, options, facets) = tokio::try_join!(page, options, facets)?;
-    if asked.page > 1 {
-        let extent: Answer<Extent> = serde_json::from_slice(&page.body)?;
-        if u64::from(asked.page) > extent.data.total_pages {
-            return Err(PageError::NotFound);
-        }
+    let catalogue = state.shop.catalogue();
+    let (page, options, counts) = tokio::try_join!(
+        catalogue.page(query.clone()),
+        catalogue.filter_options(),
+        catalogue.facet_counts(query)
+    )?;
+    if asked.page > 1 && u64::from(asked.page) > *page.part(|page| page.total_pages)? {
+        return Err(PageError::NotFound);
     }
-    let made_of = fingerprint(&[&page.etag, &options.etag, &facets.etag, &moment(&state)]);
+    let made_of = fingerprint(&[page.etag(), options.etag(), counts.etag(), &moment(&state)]);
     let address = asked.address();
-    let finished = state.shelf.get(format!("{address}:{}", visit.variant()), made_of, || {
-        let page: Answer<Page<Game>> = serde_json::from_slice(&page.body)?;
-        let options: Answer<FilterOptions> = serde_json::from_slice(&options.body)?;
-        let counts: FacetCounts = serde_json::from_slice(&facets.body)?;
-        let layout = Layout::new(&state, &visit);
-        Ok(draw(layout, &asked, page.data, &options.data, &counts).render()?)
-    })?;
+    let finished = state
+        .page_cache
+        .get(format!("{address}:{}", visit.variant()), made_of, || {
+            let layout = Layout::new(&state, &visit);
+            Ok(draw(layout, &asked, page.value()?, &options.value()?, &counts.value()?).render()?)
+        })?;
     Ok(finished.serve(&visit))
-}
-
-/// Length of a list.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Extent {
-    total_pages: u64,
 }
 
 fn draw(

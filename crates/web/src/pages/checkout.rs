@@ -15,9 +15,7 @@ use lockstep_auth::AuthError;
 use lockstep_domain::cart::Cart;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault};
 use lockstep_domain::{GameId, Money};
-use lockstep_shop::{Idempotency, ShopError, TopUpError};
-use lockstep_store::orders::PlaceError;
-use lockstep_store::top_ups::BeginError;
+use lockstep_shop::{BeginError, Idempotency, PlaceError, ShopError, TopUpError};
 use uuid::Uuid;
 
 use crate::error::PageError;

@@ -6,19 +6,18 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use lockstep_domain::catalogue::{Answer, Game};
-use lockstep_domain::{CacheKey, GameId};
-use lockstep_store::games;
-use serde::Deserialize;
+use lockstep_domain::GameId;
+use lockstep_domain::catalogue::{Game, Tile};
+use lockstep_domain::slug::is_slug;
 
-use crate::cards::{Card, Tile, region_name};
+use crate::cards::{Card, region_name};
 use crate::error::PageError;
 use crate::i18n::Language;
 use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::pictures::Picture;
 use crate::visit::Preferences;
-use crate::{WebState, answers, format, safe_html, seo};
+use crate::{WebState, format, safe_html, seo};
 
 /// Number of similar games that the API lists and the page shows.
 const SIMILAR: u32 = 10;
@@ -110,22 +109,6 @@ struct Reply {
     text: String,
 }
 
-/// The part of the cached answer that names the game.
-#[derive(Deserialize)]
-struct Named {
-    id: GameId,
-    slug: String,
-}
-
-/// Whether a text has the form of a game's slug.
-pub(crate) fn is_slug(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 300
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
 /// `GET /game/{slug}`
 pub(crate) async fn game(
     State(state): State<Arc<WebState>>,
@@ -141,36 +124,21 @@ pub(crate) async fn game(
             Err(PageError::NotFound)
         };
     }
-    let wanted = slug.clone();
-    let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
-        Box::pin(async move { games::by_slug(tx, &wanted).await })
-    })
-    .await?;
-    if !entry.found {
-        return Err(PageError::NotFound);
+    let catalogue = state.shop.catalogue();
+    let game = catalogue.game_by_slug(slug.clone()).await?;
+    let game = game.ok_or(PageError::NotFound)?;
+    let named = game.part(|game| (game.id, game.slug))?;
+    let (id, present) = &*named;
+    if *present != slug {
+        return Ok(moved(present, &visit));
     }
-    let Answer {
-        data: Named { id, slug: present },
-        ..
-    } = serde_json::from_slice(&entry.body)?;
-    if present != slug {
-        return Ok(moved(&present, &visit));
-    }
-    let similar = answers::read(&state.cache, CacheKey::SimilarGames(id, SIMILAR), move |tx| {
-        Box::pin(games::similar(tx, id, SIMILAR))
-    });
-    let editions = answers::read(&state.cache, CacheKey::GameEditions(id), move |tx| {
-        Box::pin(games::editions(tx, id))
-    });
-    let (similar, editions) = tokio::try_join!(similar, editions)?;
-    let made_of = fingerprint(&[&entry.etag, &similar.etag, &editions.etag, &moment(&state)]);
+    let (similar, editions) = tokio::try_join!(catalogue.similar(*id, SIMILAR), catalogue.editions(*id))?;
+    let made_of = fingerprint(&[game.etag(), similar.etag(), editions.etag(), &moment(&state)]);
     let page = state
-        .shelf
+        .page_cache
         .get(format!("game:{slug}:{}", visit.variant()), made_of, || {
-            let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
-            let similar: Answer<Vec<Game>> = serde_json::from_slice(&similar.body)?;
-            let editions: Answer<Vec<Game>> = serde_json::from_slice(&editions.body)?;
-            Ok(draw(Layout::new(&state, &visit), &game.data, &editions.data, similar.data).render()?)
+            let (game, editions, similar) = (game.value()?, editions.value()?, similar.value()?);
+            Ok(draw(Layout::new(&state, &visit), &game, &editions, similar).render()?)
         })?;
     Ok(page.serve(&visit))
 }

@@ -79,7 +79,7 @@ impl Answer {
 
 pub(crate) async fn help(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let made_of = fingerprint(&[&moment(&state)]);
-    let page = state.shelf.get(format!("help:{}", visit.variant()), made_of, || {
+    let page = state.page_cache.get(format!("help:{}", visit.variant()), made_of, || {
         let words = visit.language;
         let layout = Layout::new(&state, &visit)
             .canonical("/help".to_owned())

@@ -8,72 +8,15 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use lockstep_cache::Payload;
-use lockstep_domain::CacheKey;
-use lockstep_domain::catalogue::CollectionType;
-use lockstep_store::{StoreError, Tx, games};
-use serde::{Deserialize, Serialize};
+use lockstep_domain::catalogue::Home;
 
 use crate::WebState;
-use crate::cards::{Card, Tile};
+use crate::cards::Card;
 use crate::error::PageError;
 use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::pictures::Picture;
 use crate::visit::Preferences;
-
-/// Two rows of six.
-const SHELF: usize = 12;
-/// One row of six.
-const ROW: usize = 6;
-
-/// The data of the page.
-#[derive(Debug, Serialize, Deserialize)]
-struct Home {
-    hero: Option<Tile>,
-    /// The featured game is the best seller; in a new shop without sales, the latest addition.
-    sells: bool,
-    best: Vec<Tile>,
-    fresh: Vec<Tile>,
-    preorders: Vec<Tile>,
-    genres: Vec<Genre>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Genre {
-    name: String,
-    slug: String,
-    games: Vec<Tile>,
-}
-
-impl Home {
-    async fn read(tx: &mut Tx) -> Result<Self, StoreError> {
-        let tiles = |games: Vec<lockstep_domain::catalogue::Game>, count: usize| -> Vec<Tile> {
-            games.into_iter().take(count).map(Tile::from).collect()
-        };
-        let mut best = games::best_sellers(tx, None).await?.into_iter();
-        let first = best.next().map(Tile::from);
-        let best: Vec<Tile> = best.take(SHELF).map(Tile::from).collect();
-        let fresh = tiles(games::new_in_catalog(tx).await?, SHELF);
-        Ok(Self {
-            sells: first.is_some(),
-            hero: first.or_else(|| fresh.first().cloned()),
-            best,
-            fresh,
-            preorders: tiles(games::preorders(tx).await?, ROW),
-            genres: games::collections(tx)
-                .await?
-                .into_iter()
-                .filter(|collection| collection.kind == CollectionType::Genre)
-                .map(|collection| Genre {
-                    games: tiles(collection.games, ROW),
-                    name: collection.title,
-                    slug: collection.value,
-                })
-                .collect(),
-        })
-    }
-}
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -96,18 +39,10 @@ struct GameRow {
 
 /// `GET /`
 pub(crate) async fn home(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
-    let entry = state
-        .cache
-        .read(CacheKey::HomePage("index".into()), |store| async move {
-            let home = store.read(|tx| Box::pin(Home::read(tx))).await?;
-            let payload = Payload::json(&home.value).map_err(|error| StoreError::Schema(error.to_string()))?;
-            Ok(home.map(|_| payload))
-        })
-        .await?;
-    let made_of = fingerprint(&[&entry.etag, &moment(&state)]);
-    let page = state.shelf.get(format!("home:{}", visit.variant()), made_of, || {
-        let home: Home = serde_json::from_slice(&entry.body)?;
-        Ok(draw(&state, &visit, &home).render()?)
+    let home = state.shop.catalogue().home().await?;
+    let made_of = fingerprint(&[home.etag(), &moment(&state)]);
+    let page = state.page_cache.get(format!("home:{}", visit.variant()), made_of, || {
+        Ok(draw(&state, &visit, &home.value()?).render()?)
     })?;
     Ok(page.serve(&visit))
 }

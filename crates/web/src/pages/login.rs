@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::{self, HeaderMap};
 use axum::response::Response;
-use lockstep_auth::{AuthError, SignedIn};
+use lockstep_auth::AuthError;
 use lockstep_domain::account::{Credentials, Registration};
+use lockstep_shop::SignedIn;
 
 use crate::WebState;
 use crate::error::PageError;
@@ -98,8 +99,8 @@ pub(crate) async fn register(
     let checked = Registration::check(form.value("email"), form.raw("password"), nickname, None, None);
     match checked {
         Ok(registration) => {
-            let auth = state.shop.auth();
-            match auth
+            match state
+                .shop
                 .register(registration, &reader.device, reader.context.cookie())
                 .await
             {
@@ -184,8 +185,8 @@ pub(crate) async fn log_in(
     let mut with_code = code.is_some() || cookie(&headers, FACTOR_COOKIE).is_some();
     match Credentials::check(form.value("email"), form.raw("password"), code) {
         Ok(credentials) => {
-            let auth = state.shop.auth();
-            match auth.log_in(&credentials, &reader.device, reader.context.cookie()).await {
+            let guest = reader.context.cookie();
+            match state.shop.log_in(&credentials, &reader.device, guest).await {
                 Ok(signed_in) => {
                     let mut response = welcome(&state, &signed_in, form.value("next"), "/account");
                     if credentials.code.is_some()

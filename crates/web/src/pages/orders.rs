@@ -12,13 +12,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use chrono::SecondsFormat;
-use lockstep_domain::catalogue::{Answer, Game};
+use lockstep_domain::catalogue::Game;
 use lockstep_domain::ids::{KeyId, OrderId};
 use lockstep_domain::order::{OrderStatus, RefundReason};
 use lockstep_domain::purchase::{KeyView, OrderItem, OrderUnit, OrderUnitStatus, OrderView};
-use lockstep_domain::{CacheKey, Money, redeem};
+use lockstep_domain::{Money, redeem};
 use lockstep_shop::{OrderWatch, Seen, Slice};
-use lockstep_store::games;
 
 use crate::error::PageError;
 use crate::forms;
@@ -30,7 +29,7 @@ use crate::pictures::Picture;
 use crate::session::SignedInUser;
 use crate::titles::Title;
 use crate::visit::Preferences;
-use crate::{WebState, answers, format, page};
+use crate::{WebState, format, page};
 
 /// Interval of keep-alive lines on an idle event stream, so that proxies do not close it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -206,16 +205,8 @@ fn progress(words: Language, order: &OrderView) -> String {
 
 /// The game of an order item, as its page reads it; `None` when it no longer has one.
 async fn known(state: &WebState, line: &OrderItem) -> Result<Option<Game>, PageError> {
-    let slug = line.game.slug.clone();
-    let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
-        Box::pin(async move { games::by_slug(tx, &slug).await })
-    })
-    .await?;
-    if !entry.found {
-        return Ok(None);
-    }
-    let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
-    Ok(Some(game.data))
+    let game = state.shop.catalogue().game_by_slug(line.game.slug.clone()).await?;
+    Ok(game.map(|game| game.value()).transpose()?)
 }
 
 /// How keys of a game are activated, in the text of its page.

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use lockstep_domain::CacheKey;
-use lockstep_domain::catalogue::{Answer, Game};
-use lockstep_store::games;
+use lockstep_domain::catalogue::Tile;
 
-use crate::cards::{Card, Tile};
+use crate::WebState;
+use crate::cards::Card;
 use crate::error::PageError;
 use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::visit::Preferences;
-use crate::{WebState, answers};
 
 #[derive(Template)]
 #[template(path = "preorders.html")]
@@ -24,19 +22,17 @@ struct Preorders {
 }
 
 pub(crate) async fn preorders(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
-    let entry = answers::read(&state.cache, CacheKey::HomePreorders, |tx| {
-        Box::pin(games::preorders(tx))
-    })
-    .await?;
-    let made_of = fingerprint(&[&entry.etag, &moment(&state)]);
-    let page = state.shelf.get(format!("preorders:{}", visit.variant()), made_of, || {
-        let games: Answer<Vec<Game>> = serde_json::from_slice(&entry.body)?;
-        let tiles: Vec<Tile> = games.data.into_iter().map(Tile::from).collect();
-        let template = Preorders {
-            cards: Card::all(visit.language, &tiles),
-            layout: Layout::new(&state, &visit).canonical("/preorders".to_owned()),
-        };
-        Ok(template.render()?)
-    })?;
+    let games = state.shop.catalogue().preorders().await?;
+    let made_of = fingerprint(&[games.etag(), &moment(&state)]);
+    let page = state
+        .page_cache
+        .get(format!("preorders:{}", visit.variant()), made_of, || {
+            let tiles: Vec<Tile> = games.value()?.into_iter().map(Tile::from).collect();
+            let template = Preorders {
+                cards: Card::all(visit.language, &tiles),
+                layout: Layout::new(&state, &visit).canonical("/preorders".to_owned()),
+            };
+            Ok(template.render()?)
+        })?;
     Ok(page.serve(&visit))
 }

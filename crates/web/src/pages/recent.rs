@@ -6,16 +6,14 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use lockstep_domain::CacheKey;
-use lockstep_domain::catalogue::{Answer, Game};
-use lockstep_store::games;
+use lockstep_domain::catalogue::Tile;
+use lockstep_domain::slug::is_slug;
 
-use crate::cards::{Card, Tile};
+use crate::cards::Card;
 use crate::error::PageError;
 use crate::layout::Layout;
-use crate::pages::game::is_slug;
 use crate::visit::Preferences;
-use crate::{WebState, answers, page};
+use crate::{WebState, page};
 
 /// One row.
 const MAX_GAMES: usize = 6;
@@ -35,13 +33,8 @@ pub(crate) async fn fragment(State(state): State<Arc<WebState>>, visit: Preferen
         .map(|(_, slug)| slug)
         .take(MAX_GAMES);
     for slug in slugs {
-        let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
-            Box::pin(async move { games::by_slug(tx, &slug).await })
-        })
-        .await?;
-        if entry.found {
-            let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
-            tiles.push(Tile::from(game.data));
+        if let Some(game) = state.shop.catalogue().game_by_slug(slug).await? {
+            tiles.push(Tile::from(game.value()?));
         }
     }
     page::private(&Cards {

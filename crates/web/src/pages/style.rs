@@ -6,9 +6,10 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::Utc;
+use lockstep_domain::catalogue::Tile;
 use lockstep_domain::{GameId, Money};
 
-use crate::cards::{Card, Tile};
+use crate::cards::Card;
 use crate::error::PageError;
 use crate::forms::{Field, Form};
 use crate::layout::Layout;

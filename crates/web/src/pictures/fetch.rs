@@ -29,7 +29,7 @@ pub(crate) enum FetchError {
     #[error("the address may not be asked")]
     Refused,
     /// No response, or an unsuccessful one.
-    #[error("no picture came")]
+    #[error("no picture was received")]
     Http(#[source] reqwest::Error),
     /// The response is not a picture.
     #[error("what came is no picture")]

@@ -58,7 +58,10 @@ impl Keep {
         let keep = self.clone();
         let done = tokio::task::spawn_blocking(move || keep.write(&name, &bytes)).await;
         if let Ok(Err(error)) = done {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a picture could not be kept");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a picture could not be stored"
+            );
         }
     }
 

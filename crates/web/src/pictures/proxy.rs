@@ -14,20 +14,18 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use lockstep_domain::catalogue::{Answer, Game};
-use lockstep_domain::{CacheKey, GameId};
-use lockstep_store::games;
+use lockstep_domain::GameId;
 use tokio::sync::{Mutex, Semaphore};
 use tracing::Instrument as _;
 
 use super::fetch::{FetchError, Fetcher};
 use super::keep::Keep;
-use super::shrink::{Unreadable, shrink, square};
+use super::shrink::{NoSquare, Unreadable, shrink, square};
 use super::upload::NoPicture;
 use super::{COVER_WIDTHS, GALLERY_WIDTHS, THUMB_WIDTH, name_of};
 use crate::assets::FOR_EVER;
 use crate::error::PageError;
-use crate::{WebState, answers, covers};
+use crate::{WebState, covers};
 
 /// Maximum number of concurrent fetches.
 const FETCHES: usize = 8;
@@ -160,7 +158,10 @@ impl Proxy {
         })
         .await
         .map_err(|_| NoPicture::Unreadable)?
-        .map_err(|Unreadable| NoPicture::Unreadable)
+        .map_err(|error| match error {
+            NoSquare::Incomplete => NoPicture::Incomplete,
+            NoSquare::Unreadable => NoPicture::Unreadable,
+        })
     }
 
     async fn make(&self, address: &str, widths: &[u32]) -> Result<Vec<(u32, Bytes)>, Missing> {
@@ -202,15 +203,8 @@ pub(crate) async fn picture(
         .and_then(|width| width.parse().ok())
         .filter(|width| widths.contains(width))
         .ok_or(PageError::NotFound)?;
-    let entry = answers::one(&state.cache, CacheKey::Game(id), move |tx| {
-        Box::pin(games::by_id(tx, id))
-    })
-    .await?;
-    if !entry.found {
-        return Err(PageError::NotFound);
-    }
-    let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
-    let game = game.data;
+    let game = state.shop.catalogue().game(id).await?;
+    let game = game.ok_or(PageError::NotFound)?.value()?;
     let address = match place.checked_sub(1) {
         None => &game.image,
         Some(i) => game.images.get(i).ok_or(PageError::NotFound)?,

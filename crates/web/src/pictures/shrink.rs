@@ -25,6 +25,21 @@ const LOW_QUALITY: f32 = 40.0;
 #[error("the picture cannot be read")]
 pub(crate) struct Unreadable;
 
+/// Why no square was made of an uploaded picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSquare {
+    /// It cannot be decoded.
+    Unreadable,
+    /// The file ends before its picture does; decoders would fill the rest with grey.
+    Incomplete,
+}
+
+impl From<Unreadable> for NoSquare {
+    fn from(Unreadable: Unreadable) -> Self {
+        Self::Unreadable
+    }
+}
+
 /// Scales a picture to each of `widths`, but never up. Takes tens of milliseconds of processor time.
 pub(crate) fn shrink(bytes: &[u8], widths: &[u32]) -> Result<Vec<(u32, Bytes)>, Unreadable> {
     let formats = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif];
@@ -44,12 +59,12 @@ pub(crate) fn shrink(bytes: &[u8], widths: &[u32]) -> Result<Vec<(u32, Bytes)>, 
 
 /// The centre of a JPEG, PNG or WebP as an upright square of at most `side` pixels and at most `most_bytes` bytes.
 /// Metadata of the file, such as the location, is dropped.
-pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes, Unreadable> {
-    let (picture, orientation) = decode(
-        bytes,
-        &[ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP],
-        MAX_UPLOAD_PIXELS,
-    )?;
+pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes, NoSquare> {
+    let formats = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
+    if is_cut_short(bytes) {
+        return Err(NoSquare::Incomplete);
+    }
+    let (picture, orientation) = decode(bytes, &formats, MAX_UPLOAD_PIXELS)?;
     let side = side.min(picture.width()).min(picture.height()).max(1);
     let mut square = picture.resize_to_fill(side, side, FilterType::CatmullRom);
     // Rotated when it is small: rotating makes a copy.
@@ -57,7 +72,44 @@ pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes
     [QUALITY, LOW_QUALITY]
         .into_iter()
         .find_map(|quality| encoded(&square, quality).ok().filter(|made| made.len() <= most_bytes))
-        .ok_or(Unreadable)
+        .ok_or(NoSquare::Unreadable)
+}
+
+/// Whether a JPEG, PNG or WebP file lacks its end. The decoders take some of those: a JPEG's missing rows become grey.
+fn is_cut_short(bytes: &[u8]) -> bool {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => !ends_like_jpeg(bytes),
+        Ok(ImageFormat::Png) => !bytes.windows(4).any(|name| name == b"IEND"),
+        // The header says how long the rest is.
+        Ok(ImageFormat::WebP) => (bytes.get(4..8).and_then(|size| size.try_into().ok()))
+            .map(u32::from_le_bytes)
+            .and_then(|size| usize::try_from(size).ok())
+            .is_none_or(|size| bytes.len() - 8 < size),
+        _ => false,
+    }
+}
+
+/// Whether the marker EOI follows the image data of a JPEG. Segments before it are skipped whole, since a preview in the
+/// metadata has an EOI of its own; what follows it (other pictures of the same photo) is not looked at.
+fn ends_like_jpeg(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    loop {
+        // In image data, 0xff is followed by 0 or a restart marker; before a marker it may be repeated.
+        let marker = rest
+            .windows(2)
+            .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xd0..=0xd7 | 0xff));
+        let Some((marker, after)) = marker.and_then(|at| rest.get(at + 1..)?.split_first()) else {
+            return false;
+        };
+        if *marker == 0xd9 {
+            return true;
+        }
+        let size = after.first_chunk().map(|size| usize::from(u16::from_be_bytes(*size)));
+        let Some(next) = size.and_then(|size| after.get(size..)) else {
+            return false;
+        };
+        rest = next;
+    }
 }
 
 /// Decodes a picture of one of `formats` within the limits, rotated according to its metadata.
@@ -170,6 +222,40 @@ mod tests {
             !made.windows(4).any(|window| window == b"Exif"),
             "and says nothing else"
         );
+    }
+
+    #[test]
+    fn files_that_end_too_early_make_no_square() {
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+            let picture = RgbImage::from_fn(90, 120, |x, y| {
+                image::Rgb([x.to_le_bytes()[0], y.to_le_bytes()[0].wrapping_mul(7), 90])
+            });
+            let mut whole = Cursor::new(Vec::new());
+            DynamicImage::from(picture).write_to(&mut whole, format).unwrap();
+            let mut whole = whole.into_inner();
+            assert!(square(&whole, 64, 128 * 1024).is_ok(), "{format:?}");
+            for length in (16..whole.len() - 8).step_by(5) {
+                let made = square(&whole[..length], 64, 128 * 1024);
+                assert_eq!(
+                    made,
+                    Err(NoSquare::Incomplete),
+                    "{format:?}: {length} of {}",
+                    whole.len()
+                );
+            }
+            // Cameras append other pictures of the same photo.
+            whole.extend_from_slice(b"\xff\xd8\xff");
+            assert!(square(&whole, 64, 128 * 1024).is_ok(), "{format:?}");
+        }
+        // The preview in the metadata is whole, the photo is not.
+        let (preview, photo) = (jpeg(8, 8), jpeg(300, 300));
+        let mut file = b"\xff\xd8\xff\xe1".to_vec();
+        file.extend_from_slice(&u16::try_from(preview.len() + 2).unwrap().to_be_bytes());
+        file.extend_from_slice(&preview);
+        file.extend_from_slice(&photo[2..]);
+        assert!(square(&file, 64, 128 * 1024).is_ok());
+        file.truncate(file.len() - 500);
+        assert_eq!(square(&file, 64, 128 * 1024), Err(NoSquare::Incomplete));
     }
 
     #[test]

@@ -60,8 +60,8 @@ async fn uploaded_pictures_are_scaled_served_exported_and_removed() {
         assert_eq!(answer.header("location"), Some("/account/profile?done=picture"));
     }
     let path = shown(&shop, &cookies).await.expect("a picture");
-    // The stored address is absolute, for clients of the API; earlier pictures are deleted.
-    assert_eq!(stored(&shop).await, (Some(format!("https://shop.example{path}")), 1));
+    // Only the path is stored: the address follows the public URL. Earlier pictures are deleted.
+    assert_eq!(stored(&shop).await, (Some(path.clone()), 1));
     let image = shop.get(&path).await;
     assert_eq!(image.status, StatusCode::OK);
     assert_eq!(image.header("content-type"), Some("image/webp"));
@@ -143,7 +143,15 @@ async fn rejected_pictures_show_the_reason_and_keep_the_previous_one() {
         (
             "half of one",
             picture(64, 64, ImageFormat::Png)[..90].to_vec(),
-            "We can’t read this picture.",
+            "Part of this file is missing.",
+        ),
+        (
+            "nearly all of one",
+            {
+                let whole = picture(64, 64, ImageFormat::Jpeg);
+                whole[..whole.len() - 40].to_vec()
+            },
+            "Part of this file is missing.",
         ),
         ("one of 65,535 pixels", huge, "We can’t read this picture."),
         (
@@ -154,6 +162,11 @@ async fn rejected_pictures_show_the_reason_and_keep_the_previous_one() {
         (
             "much more",
             vec![0x89; 3 * 1024 * 1024],
+            "This picture is larger than 1 MB.",
+        ),
+        (
+            "more than is read",
+            vec![0x89; 17 * 1024 * 1024],
             "This picture is larger than 1 MB.",
         ),
     ] {
@@ -170,6 +183,16 @@ async fn rejected_pictures_show_the_reason_and_keep_the_previous_one() {
         ("application/x-www-form-urlencoded", "picture=1"),
         ("multipart/form-data", "--edge"),
         ("multipart/form-data; boundary=edge", "--edge--"),
+        ("multipart/form-data; boundary=edge", "--edge"),
+        ("multipart/mixed; boundary=edge", "--edge--"),
+        (
+            "multipart/form-data; boundary=edge",
+            "--edge\r\nContent-Disposition: form-data; name=\"picture\"\r\n\r\nnever ends",
+        ),
+        (
+            "multipart/form-data; boundary=edge",
+            "--edge\r\nContent-Disposition: form-data; name=\"pictures\"\r\n\r\n1\r\n--edge--",
+        ),
     ] {
         let request = Request::post("/account/profile/picture")
             .header("content-type", kind)
@@ -197,6 +220,24 @@ async fn rejected_pictures_show_the_reason_and_keep_the_previous_one() {
     }
 }
 
+/// As other clients write it: other fields around the picture, a quoted boundary, names in other letters.
+#[tokio::test]
+async fn the_picture_is_found_among_other_fields() {
+    let shop = Shop::open().await;
+    let cookies = shop.register("zoltan@example.org").await;
+    let mut body = b"--ed ge\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\n1\r\n--ed ge\r\n\
+        content-disposition: form-data; name=\"picture\"; filename=\"a; name=\"\r\ncontent-type: image/png\r\n\r\n"
+        .to_vec();
+    body.extend_from_slice(&picture(64, 64, ImageFormat::Png));
+    body.extend_from_slice(b"\r\n--ed ge\r\nContent-Disposition: form-data; name=\"picture\"\r\n\r\n\r\n--ed ge--\r\n");
+    let request = Request::post("/account/profile/picture")
+        .header("content-type", "Multipart/Form-Data; charset=utf-8; Boundary=\"ed ge\"")
+        .header("host", "shop.example")
+        .header("cookie", &cookies);
+    let answer = shop.send(request.body(Body::from(body)).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+}
+
 /// Many concurrent uploads of one user: one picture is left, and the profile has its address.
 #[tokio::test]
 async fn concurrent_uploads_leave_one_picture() {
@@ -213,6 +254,6 @@ async fn concurrent_uploads_leave_one_picture() {
         refused.text()
     );
     let path = shown(&shop, &cookies).await.expect("a picture");
-    assert_eq!(stored(&shop).await, (Some(format!("https://shop.example{path}")), 1));
+    assert_eq!(stored(&shop).await, (Some(path.clone()), 1));
     assert_eq!(shop.get(&path).await.status, StatusCode::OK);
 }

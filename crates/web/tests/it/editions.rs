@@ -37,6 +37,34 @@ fn editions(page: &str) -> Vec<String> {
         .collect()
 }
 
+/// Search drops `+` and `#`; games that differ in nothing else are still different ones.
+#[tokio::test]
+async fn games_whose_names_differ_in_a_sign_are_not_editions_of_one() {
+    let shop = Shop::open().await;
+    shop.put(&[
+        offer("Learn Z++ (PC) - Steam Key - GLOBAL", "GLOBAL", 1999),
+        offer("Learn Z++ Deluxe Edition (PC) - Steam Key - EUROPE", "EUROPE", 1499),
+        offer("Learn Z# (PC) - Steam Key - GLOBAL", "GLOBAL", 999).with(|game| game.slug = "learn-z-sharp".to_owned()),
+        offer("Learn Z (PC) - Steam Key - GLOBAL", "GLOBAL", 899),
+    ])
+    .await;
+    let slugs: Vec<String> = sqlx::query_scalar("select slug from games order by price desc")
+        .fetch_all(&shop.db.sql)
+        .await
+        .unwrap();
+    for (slug, others) in slugs.iter().zip([1, 1, 0, 0]) {
+        let page = shop.get(&format!("/game/{slug}")).await;
+        let listed = editions(page.page());
+        // This page's own offer is listed with the others.
+        assert_eq!(
+            listed.len(),
+            if others == 0 { 0 } else { others + 1 },
+            "{slug}: {listed:?}"
+        );
+        assert!(listed.iter().all(|item| item.contains("Z++")), "{slug}: {listed:?}");
+    }
+}
+
 #[tokio::test]
 async fn game_pages_list_other_editions_regions_and_platforms() {
     let shop = Shop::open().await;

@@ -687,6 +687,31 @@ async fn recovery_codes_are_shown_once_and_work_once() {
     assert!(codes.iter().all(|code| !anew.text().contains(code)));
 }
 
+/// Accounts of an earlier shop may have such addresses; whether one does, the page does not say.
+#[tokio::test]
+async fn no_link_is_promised_where_no_email_can_go() {
+    let shop = Shop::open().await;
+    for address in ["%22%22%40example.com", "a.%40hotmail.com"] {
+        let answer = shop.post("/forgot-password", &format!("email={address}"), &[]).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{address}");
+        assert!(
+            answer.text().contains("We can’t send e-mail to this address."),
+            "{}",
+            answer.text()
+        );
+    }
+    let refused = shop
+        .post("/forgot-password?lang=de", "email=%22%22%40example.com", &[])
+        .await;
+    assert!(
+        refused
+            .text()
+            .contains("An diese Adresse können wir keine E-Mail senden."),
+        "{}",
+        refused.text()
+    );
+}
+
 #[tokio::test]
 async fn forms_sent_without_a_session_lead_to_the_login_and_back() {
     let shop = Shop::stocked().await;

@@ -71,7 +71,6 @@ impl Shop {
         };
         change(&mut settings);
         let router = lockstep_web::router(Parts {
-            cache: cache.clone(),
             shop,
             supply: seen,
             settings,

@@ -3,7 +3,7 @@
 
 use lockstep_store::fulfilment::unreadable;
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 use crate::database::Database;
 
 /// Maximum number that is counted.
@@ -15,12 +15,12 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
         Ok(answers) => findings.push(Finding::note(
             "key answers",
             format!(
-                "{} answer(s) of G2A hold no readable key and wait for a decision",
+                "{} answer(s) of G2A contain no readable key and wait for a decision",
                 answers.len()
             ),
             "`lockstep keys aside list`, then `show`, `accept` or `discard`",
         )),
-        Err(error) => findings.push(Finding::wrong("key answers", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("key answers", error.to_string(), NO_ANSWER)),
     }
     match unreadable::game_stops(&database.store).await {
         Ok(stops) => {
@@ -33,10 +33,10 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
                     stop.reason
                 );
                 let product = stop.product.unwrap_or_default();
-                let remedy = format!("when G2A has mended it: `lockstep keys aside buy-again {product}`");
+                let remedy = format!("when G2A has fixed it: `lockstep keys aside buy-again {product}`");
                 findings.push(Finding::wrong("buying", seen, remedy));
             }
         }
-        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), NO_ANSWER)),
     }
 }

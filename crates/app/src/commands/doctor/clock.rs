@@ -17,7 +17,7 @@ pub(super) fn look_at_supplier(ahead: Option<chrono::TimeDelta>) -> Option<Findi
 }
 
 fn finding(whose: &str, ahead: chrono::TimeDelta) -> Option<Finding> {
-    let remedy = "let a time service keep the clocks of all machines (timedatectl set-ntp true)";
+    let remedy = "synchronise the clocks of all machines with NTP (timedatectl set-ntp true)";
     let seen = clock::in_words(whose, ahead);
     match clock::judge(ahead) {
         Agreement::Agrees => None,

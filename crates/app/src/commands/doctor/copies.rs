@@ -2,7 +2,7 @@
 
 use lockstep_store::Store;
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 
 pub(super) async fn look(store: &Store) -> Finding {
     match store.has_foreign_ids().await {
@@ -11,8 +11,8 @@ pub(super) async fn look(store: &Store) -> Finding {
             "copies",
             "the invalidation log holds transaction ids of another server, which came with a restored backup: no copy \
              is served, every answer is read from the database",
-            "a running store forgets them within seconds; without one, `lockstep migrate` does",
+            "a running store discards them within seconds; without one, `lockstep migrate` does",
         ),
-        Err(error) => Finding::wrong("copies", error.to_string(), "try again"),
+        Err(error) => Finding::wrong("copies", error.to_string(), NO_ANSWER),
     }
 }

@@ -2,7 +2,7 @@
 
 use lockstep_store::{Store, deliveries};
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 
 pub(super) async fn look(store: &Store) -> Option<Finding> {
     match deliveries::of_the_week(store).await {
@@ -19,6 +19,6 @@ pub(super) async fn look(store: &Store) -> Option<Finding> {
                 "read them with `lockstep events list` and `lockstep events show ID`",
             ))
         }
-        Err(error) => Some(Finding::wrong("deliveries", error.to_string(), "try again")),
+        Err(error) => Some(Finding::wrong("deliveries", error.to_string(), NO_ANSWER)),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn look(config: &Config) -> Option<Finding> {
 fn judge(folder: &str, free: u64) -> Finding {
     let seen = format!("{} MiB free for {folder}", free >> 20);
     let remedy =
-        "free room there, or move the data folder (--data-dir): an answer with a key has to be written down at once";
+        "free space there, or move the data folder (--data-dir): an answer with a key has to be written at once";
     match free {
         ..LITTLE => Finding::wrong("disk", seen, remedy),
         LITTLE..SCARCE => Finding::note("disk", seen, remedy),

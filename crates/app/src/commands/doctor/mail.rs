@@ -4,7 +4,7 @@ use chrono::Utc;
 use lockstep_store::Store;
 use lockstep_store::mail;
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 
 pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
     let looked =
@@ -12,7 +12,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
     let ((owed, given_up), oldest) = match looked.await {
         Ok(looked) => looked,
         Err(error) => {
-            findings.push(Finding::wrong("e-mail", error.to_string(), "try again"));
+            findings.push(Finding::wrong("e-mail", error.to_string(), NO_ANSWER));
             return;
         }
     };
@@ -20,7 +20,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
         Some(since) if Utc::now() - since > mail::LATE => findings.push(Finding::wrong(
             "e-mail",
             format!("{owed} waiting, the oldest since {}", since.format("%Y-%m-%d %H:%M UTC")),
-            "is `lockstep serve` or `lockstep worker` running, and does the server of SMTP_URL take e-mails? `last_error` in the table `mail_outbox` has its words",
+            "is `lockstep serve` or `lockstep worker` running, and does the server of SMTP_URL accept e-mails? `last_error` in the table `mail_outbox` has its answer",
         )),
         _ => findings.push(Finding::well("e-mail", format!("{owed} waiting"))),
     }
@@ -28,7 +28,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
         findings.push(Finding::note(
             "e-mail",
             format!("{given_up} given up in the last seven days"),
-            "`last_error` in the table `mail_outbox` says why",
+            "remove what `last_error` in the table `mail_outbox` names; those e-mails are not sent again",
         ));
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
             (found, Some(weakness)) if found.state == State::Well => Finding::note(
                 "mail server",
                 format!("{}; {weakness}", found.seen),
-                "use smtps://, or leave ?tls= out, or set ?tls=required in SMTP_URL",
+                "use smtps://, or remove ?tls=, or set ?tls=required in SMTP_URL",
             ),
             (found, _) => found,
         });
@@ -37,12 +37,12 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
         let remedy = "set SMTP_URL to send e-mails";
         findings.push(Finding::note(
             "mail server",
-            "none: e-mails are written into the data folder",
+            "none: e-mails are files in the data folder",
             remedy,
         ));
     }
     if let Some(recipient) = send_to {
-        let done = format!("took an e-mail to {recipient}; whether it arrives, its reader sees");
+        let done = format!("accepted an e-mail to {recipient}; check that it arrives");
         findings.push(judge(
             place,
             &done,
@@ -54,18 +54,20 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
 fn judge(place: &str, done: &str, result: Result<(), EmailTransportError>) -> Finding {
     match result {
         Ok(()) => Finding::well("mail server", format!("{place} {done}")),
-        Err(EmailTransportError::Address(what)) => {
-            Finding::wrong("mail server", format!("{what} is no e-mail address"), "correct it")
-        }
+        Err(EmailTransportError::Address(what)) => Finding::wrong(
+            "mail server",
+            format!("{what} is no e-mail address"),
+            "correct LOCKSTEP_MAIL_FROM, or the address after --send-mail",
+        ),
         Err(EmailTransportError::Refused(why)) => Finding::wrong(
             "mail server",
             format!("{place} refuses: {why}"),
-            "are user and password in SMTP_URL right, and may they send as LOCKSTEP_MAIL_FROM?",
+            "check user and password in SMTP_URL, and that they may send as LOCKSTEP_MAIL_FROM",
         ),
         Err(EmailTransportError::Later(why)) => Finding::wrong(
             "mail server",
             format!("{place}: {why}"),
-            "are host, port and encryption in SMTP_URL right, and may this machine reach it?",
+            "check host, port and encryption in SMTP_URL, and that this machine can reach it",
         ),
     }
 }

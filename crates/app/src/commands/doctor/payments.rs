@@ -3,7 +3,7 @@
 use lockstep_store::Store;
 use lockstep_store::top_ups::{self, Review, ToReview};
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 
 /// Maximum number that is listed individually.
 const MOST: u32 = 20;
@@ -16,7 +16,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
                 .iter()
                 .map(|top_up| Finding::wrong("payments", in_words(top_up), remedy(top_up))),
         ),
-        Err(error) => findings.push(Finding::wrong("payments", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("payments", error.to_string(), NO_ANSWER)),
     }
 }
 

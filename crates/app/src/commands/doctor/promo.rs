@@ -2,7 +2,7 @@
 
 use lockstep_store::promo_codes;
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 use crate::commands::promo::below_cost;
 use crate::config::Config;
 use crate::database::Database;
@@ -11,7 +11,7 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
     let codes = match promo_codes::list(&database.store).await {
         Ok(codes) => codes,
         Err(error) => {
-            findings.push(Finding::wrong("promo codes", error.to_string(), "try again"));
+            findings.push(Finding::wrong("promo codes", error.to_string(), NO_ANSWER));
             return;
         }
     };
@@ -24,7 +24,10 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
         findings.push(Finding::well("promo codes", format!("{} usable", usable.len())));
     }
     for (code, why) in below {
-        let remedy = format!("end it with `lockstep promo end {}`, or make one with less", code.code);
+        let remedy = format!(
+            "end it with `lockstep promo end {}`, or create one with a smaller discount",
+            code.code
+        );
         findings.push(Finding::note("promo codes", format!("{}: {why}", code.code), remedy));
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn look(config: &Config) -> Finding {
         }
         PaymentProvider::None => {
             let remedy = "set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET";
-            return Finding::note("provider", "none: nobody can top up", remedy);
+            return Finding::note("provider", "none: top-ups are disabled", remedy);
         }
     };
     let stripe = Stripe::new(StripeConfig {
@@ -43,13 +43,16 @@ pub(super) async fn look(config: &Config) -> Finding {
             ),
             error => (
                 error.to_string(),
-                "is STRIPE_API_URL right, and may this machine reach it?",
+                "check STRIPE_API_URL, and that this machine can reach it",
             ),
         }),
-        Err(error) => Err((error.to_string(), "see the message")),
+        Err(error) => Err((
+            error.to_string(),
+            "correct STRIPE_API_URL, STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET",
+        )),
     };
     match reached {
-        Ok(()) => Finding::well("provider", "Stripe answers and takes the key"),
+        Ok(()) => Finding::well("provider", "Stripe answers and accepts the key"),
         Err((seen, remedy)) => Finding::wrong("provider", format!("Stripe: {seen}"), remedy),
     }
 }

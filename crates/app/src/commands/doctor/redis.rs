@@ -10,7 +10,7 @@ pub(super) async fn look(config: &Config, database: &Database) -> Finding {
     let Some(url) = &config.redis_url else {
         return Finding::note(
             "redis",
-            "not configured: each process caches for itself",
+            "not configured: each process caches in its own memory",
             "set REDIS_URL to share",
         );
     };
@@ -27,10 +27,10 @@ pub(super) async fn look(config: &Config, database: &Database) -> Finding {
     let status = cache.status();
     cache.shutdown().await;
     match (status.redis, status.redis_writes) {
-        (RedisState::Up, RedisWrites::Taken) => Finding::well("redis", "answers, and takes writes"),
+        (RedisState::Up, RedisWrites::Taken) => Finding::well("redis", "answers, and accepts writes"),
         (RedisState::Up, RedisWrites::WithoutScripts) => Finding::note(
             "redis",
-            "answers, and takes writes but no scripts",
+            "answers, and accepts writes but no scripts",
             "give the user the rights of EVALSHA and SCRIPT LOAD; until then a newer answer there may be overwritten by an \
              older one, which readers refuse",
         ),
@@ -43,7 +43,7 @@ pub(super) async fn look(config: &Config, database: &Database) -> Finding {
         _ => Finding::wrong(
             "redis",
             "does not answer",
-            "the store works without it, more slowly; is REDIS_URL right?",
+            "the store works without it, more slowly; check REDIS_URL",
         ),
     }
 }

@@ -3,7 +3,7 @@
 
 use lockstep_store::{instances, mail};
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 use crate::commands::keys::{Count, count};
 use crate::config::Config;
 use crate::database::Database;
@@ -15,7 +15,7 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
     match Secrets::known(config) {
         Ok(Some(secrets)) => match count(config, &secrets.keys, &database.store).await {
             Ok(counts) => judge(&counts, findings),
-            Err(error) => findings.push(Finding::wrong(WHAT, format!("{error:#}"), "see the message")),
+            Err(error) => findings.push(Finding::wrong(WHAT, format!("{error:#}"), NO_ANSWER)),
         },
         // This check must not generate secrets.
         Ok(None) => {
@@ -27,12 +27,20 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
                 Ok(true) => findings.push(Finding::wrong(
                     WHAT,
                     secrets::lost(&secrets::file(config)),
-                    "until then no process of the shop starts",
+                    "bring the file back from a backup, or set LOCKSTEP_KEY_SECRET; until then no process of the shop starts",
                 )),
-                Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), "try again")),
+                Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), NO_ANSWER)),
             }
         }
-        Err(error) => findings.push(Finding::wrong(WHAT, format!("{error:#}"), "see the message")),
+        Err(error) => findings.push(Finding::wrong(
+            WHAT,
+            format!("{error:#}"),
+            format!(
+                "make {} readable and writable for this user, or bring it back from a backup; settings with secrets have 64 \
+                 hexadecimal digits",
+                secrets::file(config).display()
+            ),
+        )),
     }
     match mail::left(&database.store).await {
         Ok(0) => {}
@@ -41,9 +49,9 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
             format!(
                 "{left} wait for a worker that can read them: of a newer version, or with the secret that sealed them"
             ),
-            "start a worker of the newest version that ran; `last_error` in the table `mail_outbox` says which it is",
+            "start a worker of the newest version that ran; `last_error` in the table `mail_outbox` names it",
         )),
-        Err(error) => findings.push(Finding::wrong("e-mail", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("e-mail", error.to_string(), NO_ANSWER)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use lockstep_store::Store;
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 use crate::config::Config;
 use crate::instances;
 
@@ -18,6 +18,6 @@ pub(super) async fn look(config: &Config, store: &Store) -> Vec<Finding> {
             .into_iter()
             .map(|seen| Finding::wrong("instances", seen, remedy))
             .collect(),
-        Err(error) => vec![Finding::wrong("instances", format!("{error:#}"), "try again")],
+        Err(error) => vec![Finding::wrong("instances", format!("{error:#}"), NO_ANSWER)],
     }
 }

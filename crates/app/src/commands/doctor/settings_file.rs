@@ -37,11 +37,11 @@ pub(super) fn look(config: &Config) -> Option<Finding> {
         Finding::wrong(
             "configuration",
             format!(
-                "{} can be read by every user of this machine and holds {}",
+                "{} can be read by every user of this machine and contains {}",
                 path.display(),
                 held.join(", ")
             ),
-            format!("chmod 600 {}, then change what was in it", path.display()),
+            format!("chmod 600 {}, then replace the secrets in it", path.display()),
         )
     })
 }

@@ -3,8 +3,7 @@
 use lockstep_fulfilment::Spool;
 use lockstep_store::fulfilment::stops;
 
-use super::Finding;
-use crate::commands::reconcile::spool_folder;
+use super::{Finding, NO_ANSWER};
 use crate::config::Config;
 use crate::database::Database;
 
@@ -12,7 +11,7 @@ const WHAT: &str = "spool";
 
 /// Reports waiting files, files that were put aside, and workers that cannot write.
 pub(super) async fn look(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
-    let folder = spool_folder(config);
+    let folder = config.spool_folder();
     let here = lockstep_fulfilment::machine();
     match stops::all(&database.store).await {
         Ok(stops) => {
@@ -22,17 +21,17 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
                     stop.since.format("%Y-%m-%d %H:%M UTC"),
                     stop.reason
                 );
-                let remedy = "make room on that disk, or the folder writable; buying goes on by itself";
+                let remedy = "free space on that disk, or make the folder writable; buying continues by itself";
                 findings.push(Finding::wrong(WHAT, seen, remedy));
             }
         }
-        Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), NO_ANSWER)),
     }
     if let Err(error) = Spool::is_writable(&folder) {
         findings.push(Finding::wrong(
             WHAT,
             format!("{} on {here} cannot be written: {error}", folder.display()),
-            "make room on the disk, or the folder writable for this user",
+            "free space on the disk, or make the folder writable for this user",
         ));
     }
     match Spool::count(&folder) {
@@ -40,10 +39,10 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
         Ok((waiting, aside)) => findings.push(Finding::note(
             WHAT,
             format!(
-                "{waiting} answer(s) with keys wait in {} on {here}, {aside} file(s) that cannot be opened were put aside",
+                "{waiting} answer(s) with keys wait in {} on {here}, {aside} file(s) that cannot be opened were set aside",
                 folder.display()
             ),
-            "a worker with this data folder records them; what was put aside needs a person, and perhaps an older secret",
+            "a worker with this data folder records them; what was set aside needs a review by staff, and perhaps an older secret",
         )),
         Err(error) => findings.push(Finding::wrong(
             WHAT,

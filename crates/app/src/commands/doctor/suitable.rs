@@ -8,7 +8,7 @@ use super::Finding;
 pub(super) async fn look(store: &Store) -> Vec<Finding> {
     let found = store.unsuitable().await.unwrap_or_default();
     let findings = found.into_iter().map(|one| match one.verdict {
-        Verdict::Told => Finding::note("database", one.what, one.cure),
+        Verdict::Limited => Finding::note("database", one.what, one.cure),
         Verdict::Refused | Verdict::RefusedWhenNew => Finding::wrong("database", one.what, one.cure),
     });
     findings.collect()

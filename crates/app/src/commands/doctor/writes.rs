@@ -10,10 +10,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn look(database: &Database) -> Finding {
     let why = match tokio::time::timeout(PATIENCE, database.store.ping()).await {
-        Ok(Ok(())) => return Finding::well("writes", "the database takes them, and has room on its disk"),
+        Ok(Ok(())) => return Finding::well("writes", "the database accepts them, and has space on its disk"),
         Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
         Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
-    let remedy = "free room on PostgreSQL's disk, or end its read-only state; the store goes on by itself";
+    let remedy = "free space on PostgreSQL's disk, or end its read-only state; the store continues by itself";
     Finding::wrong("writes", why, remedy)
 }

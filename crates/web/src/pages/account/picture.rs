@@ -8,10 +8,9 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use lockstep_domain::account::ProfileFacts;
-use uuid::Uuid;
 
 use super::profile;
+use super::uploaded::id_in;
 use crate::WebState;
 use crate::error::PageError;
 use crate::forms::{self, Form};
@@ -19,29 +18,8 @@ use crate::pictures::upload::Upload;
 use crate::session::SignedInUser;
 use crate::visit::Preferences;
 
-/// Path of uploaded pictures.
-const PLACE: &str = "/avatars/";
-
 /// Browsers may cache it for a day. Shared caches may not: a removed picture must disappear.
 const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
-
-/// The path of the reader's picture, if it was uploaded here: its address ends in the id of a stored picture. It begins
-/// with the public URL of the time of the upload, which may have changed.
-pub(super) async fn uploaded<'f>(state: &WebState, facts: &'f ProfileFacts) -> Result<Option<&'f str>, PageError> {
-    let place = facts
-        .avatar
-        .as_deref()
-        .and_then(|address| address.rfind(PLACE).map(|at| address.split_at(at).1));
-    let Some((path, id)) = place.and_then(|path| Some((path, id_in(path.strip_prefix(PLACE)?)?))) else {
-        return Ok(None);
-    };
-    Ok(state.shop.picture(id).await?.map(|_| path))
-}
-
-/// The id in the name of a picture's file.
-fn id_in(file: &str) -> Option<Uuid> {
-    file.strip_suffix(".webp")?.parse().ok()
-}
 
 pub(crate) async fn set(
     State(state): State<Arc<WebState>>,
@@ -50,7 +28,7 @@ pub(crate) async fn set(
     Upload(sent): Upload,
 ) -> Result<Response, PageError> {
     let mut form = Form::default();
-    match state.shop.auth().allow_picture(&member.caller).await {
+    match state.shop.allow_picture(&member.caller).await {
         Ok(()) => {
             let made = match sent {
                 Ok(bytes) => state.pictures.avatar(bytes).await,
@@ -58,14 +36,13 @@ pub(crate) async fn set(
             };
             match made {
                 Ok(image) => {
-                    let address = |id| format!("{}{PLACE}{id}.webp", state.settings.public_url);
-                    state.shop.set_picture(&member.caller, &image, address).await?;
+                    state.shop.set_picture(&member.caller, &image).await?;
                     return Ok(forms::done("/account/profile?done=picture"));
                 }
                 Err(why) => form.wrong("picture", visit.language.text(why.text())),
             }
         }
-        Err(error) => form.refuse(visit.language, error, &[])?,
+        Err(error) => form.refuse_shop(visit.language, error, &[])?,
     }
     let facts = member.context.profile().await?;
     profile::show(&state, &visit, &member, &form, &facts, true).await

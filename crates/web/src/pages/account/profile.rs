@@ -8,7 +8,7 @@ use axum::response::Response;
 use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileChange, ProfileFacts};
 use lockstep_domain::secret::Secret;
 
-use super::{AccountForm, Menu, picture};
+use super::{AccountForm, Menu, uploaded};
 use crate::error::PageError;
 use crate::forms::{self, Form};
 use crate::layout::Layout;
@@ -41,7 +41,7 @@ pub(super) async fn show(
     is_stored: bool,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    let picture = picture::uploaded(state, facts).await?;
+    let picture = uploaded::path(state, facts).await?;
     let known = |text: Option<&str>| text.filter(|_| is_stored).unwrap_or_default().to_owned();
     let nickname = facts.nickname.as_deref().filter(|name| *name != DEFAULT_NICKNAME);
     let fields = vec![
@@ -90,8 +90,9 @@ pub(crate) async fn change(
 ) -> Result<Response, PageError> {
     let facts = member.context.profile().await?;
     // An empty address leaves an uploaded picture unchanged: it has its own button.
-    let is_uploaded = picture::uploaded(&state, &facts).await?.is_some();
+    let is_uploaded = uploaded::path(&state, &facts).await?.is_some();
     let avatar = Some(form.value("avatar")).filter(|address| !address.is_empty() || !is_uploaded);
+    let avatar = avatar.filter(|address| !facts.has_avatar(address));
     let checked = ProfileChange::check(
         Some(form.value("nickname")),
         Some(form.value("firstName")),

@@ -1,0 +1,24 @@
+-- store.mail.claim
+with urgent as (
+    select id from mail_outbox m
+     where sent_at is null and gave_up_at is null and urgent and not_before <= now() and not_after > now()
+       and attempts < 100 and kind = any ($4) and (sealed is null or $5)
+       and seq <= coalesce((select e.seq from mail_outbox e
+                             where e.sent_at is null and e.gave_up_at is null and e.urgent
+                               and e.recipient = m.recipient and e.left_at is null
+                               and e.kind = any ($4) and (e.lease is not null or e.not_before <= now())
+                             order by e.recipient, e.urgent, e.seq limit 1), seq)
+     order by seq limit $1 for update skip locked),
+ordinary as (
+    select id from mail_outbox m
+     where sent_at is null and gave_up_at is null and not urgent and not_before <= now() and not_after > now()
+       and attempts < 100 and kind = any ($4) and (sealed is null or $5)
+       and seq <= coalesce((select e.seq from mail_outbox e
+                             where e.sent_at is null and e.gave_up_at is null and not e.urgent
+                               and e.recipient = m.recipient and e.left_at is null and e.kind = any ($4)
+                             order by e.recipient, e.urgent, e.seq limit 1), seq)
+     order by seq limit least($2, $1 - (select count(*) from urgent)) for update skip locked)
+update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
+       not_before = now() + make_interval(secs => $3)
+ where id in (select id from urgent union all select id from ordinary)
+returning id, lease as "lease!", user_id, recipient, letter, sealed, urgent as "urgent!", attempts, created_at

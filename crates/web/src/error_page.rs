@@ -1,0 +1,99 @@
+//! The page that shows an error.
+
+use askama::Template;
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use lockstep_edge::RequestId;
+
+use crate::WebState;
+use crate::error::PageError;
+use crate::forms;
+use crate::layout::Layout;
+use crate::visit::Preferences;
+use crate::{page, session};
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    layout: Layout,
+    code: u16,
+    title: &'static str,
+    advice: String,
+    /// Whether a retry may help.
+    again: bool,
+    /// The id of the request, by which the operator finds it in the log.
+    request_id: &'a str,
+}
+
+/// Renders the page of `error`.
+pub(crate) fn respond(state: &WebState, visit: &Preferences, error: &PageError, id: &RequestId) -> Response {
+    let words = visit.language;
+    let (title, advice) = match error {
+        PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),
+        PageError::BadRequest => (words.text("error.400.title"), words.text("error.400.advice").to_owned()),
+        PageError::Forbidden | PageError::SignedOut => {
+            (words.text("error.403.title"), words.text("error.403.advice").to_owned())
+        }
+        PageError::WrongMethod => (words.text("error.405.title"), words.text("error.405.advice").to_owned()),
+        PageError::TooMany(wait) => (
+            words.text("error.429.title"),
+            words.count("error.429.advice", wait.as_secs().div_ceil(60).max(1)),
+        ),
+        PageError::Locked => (
+            words.text("error.locked.title"),
+            words.text("error.locked.advice").to_owned(),
+        ),
+        PageError::Offline => (words.text("error.503.title"), words.text("error.503.advice").to_owned()),
+        PageError::Internal => (words.text("error.500.title"), words.text("error.500.advice").to_owned()),
+    };
+    let template = ErrorPage {
+        layout: Layout::new(state, visit).unlisted(),
+        code: error.status().as_u16(),
+        title,
+        advice,
+        again: matches!(
+            error,
+            PageError::Locked | PageError::Offline | PageError::Internal | PageError::TooMany(_)
+        ),
+        request_id: id.as_str(),
+    };
+    let mut response = match template.render() {
+        Ok(html) => page::fresh(error.status(), html),
+        Err(_) => error.status().into_response(),
+    };
+    let wait = match error {
+        PageError::TooMany(wait) => Some(wait.as_secs().max(1)),
+        PageError::Locked => Some(2),
+        PageError::Offline => Some(5),
+        _ => None,
+    };
+    if let Some(wait) = wait {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    }
+    response
+}
+
+/// The fallback for addresses without a page.
+///
+/// An address with a trailing slash redirects to the one without.
+pub(crate) async fn nothing_here(address: Uri) -> Response {
+    // Exactly one leading slash: two would lead to another site.
+    let query = address.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let without = format!("/{}{query}", address.path().trim_matches(['/', '\\']));
+    if address.path().len() > 1 && address.path().ends_with('/') && forms::is_ours(&without) {
+        return Redirect::permanent(&without).into_response();
+    }
+    PageError::NotFound.into_response()
+}
+
+/// The fallback for addresses that do not accept the method.
+///
+/// Browsers return to the address that a form was sent to; they are redirected to the form's page.
+pub(crate) async fn wrong_method(method: Method, address: Uri) -> Response {
+    match session::page_of(address.path()) {
+        page if method == Method::GET && page != address.path() => forms::done(page),
+        _ => PageError::WrongMethod.into_response(),
+    }
+}
