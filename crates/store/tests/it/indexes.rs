@@ -37,7 +37,7 @@ macro_rules! indexes {
 
 indexes! {
     // Unique columns of `docs/data-model.md`.
-    users_email_key                      By("store.accounts.by_email", &["'77@example.org'", "null", "90"]);
+    users_email_key                      By("store.accounts.by_email", &["array['77@example.org']", "null", "90"]);
     games_slug_key                       By("store.games.by_slug", &["'game-77'"]);
     games_g2a_product_id_key             By("store.sync.withdraw", &["array['p77','p78']"]);
     games_price_idx                      Like("store.games.walk",
