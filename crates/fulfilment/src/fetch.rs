@@ -2,6 +2,7 @@
 //! before anything else happens.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockstep_domain::ids::KeyId;
@@ -73,7 +74,10 @@ impl Fulfilment {
             Ok(answer) => {
                 let mut spooled = self.write_to_spool(unit, id, answer).await;
                 failpoint!("fetching.spooled");
-                let seen = match self.store_key(&mut spooled).await? {
+                let stored = self.store_key(&mut spooled).await.inspect_err(|_| {
+                    inner.has_unrecorded.store(true, Ordering::Relaxed);
+                })?;
+                let seen = match stored {
                     KeyAnswer::Seen(seen) => seen,
                     KeyAnswer::Unreadable { times } => {
                         has_tries &= times < UNREADABLE_TRIES;

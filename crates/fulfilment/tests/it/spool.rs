@@ -179,3 +179,57 @@ async fn answers_are_on_disk_until_their_key_is_recorded() {
     assert_eq!(Spool::count(&folder).unwrap(), (0, 0));
     shop.check_books().await;
 }
+
+/// A worker that is alive is not asked for what it holds: when its record fails and another worker takes the unit, its key
+/// must not wait for the next start.
+#[tokio::test]
+async fn an_answer_whose_unit_went_to_another_worker_is_recorded_by_the_live_one() {
+    let (shop, folder) = shop().await;
+    shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::Hold));
+    shop.order(1).await;
+    let worker = worker_in(&shop, &folder);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn({
+        let (worker, stop) = (worker.clone(), stop.clone());
+        async move { worker.run(stop).await }
+    });
+    shop.until("G2A is asked for the key", async || !shop.g2a.held().is_empty())
+        .await;
+    let mut locked = shop.db.sql.begin().await.unwrap();
+    sqlx::query("select from orders for update")
+        .fetch_all(&mut *locked)
+        .await
+        .unwrap();
+    sqlx::query(
+        "update order_units set not_before = now() + interval '1 hour', worker = gen_random_uuid(), epoch = epoch + 1",
+    )
+    .execute(&mut *locked)
+    .await
+    .unwrap();
+    assert!(shop.g2a.release(shop.g2a.held()[0]));
+    // A wait for a lock that began after the first one: that one has ended with an error.
+    let waiting = async || {
+        sqlx::query_scalar::<_, Option<chrono::DateTime<chrono::Utc>>>(
+            "select max(query_start) from pg_stat_activity
+              where datname = current_database() and wait_event_type = 'Lock' and query like '%fulfilment.lock_order%'",
+        )
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap()
+    };
+    shop.until("the record waits", async || waiting().await.is_some()).await;
+    let first = waiting().await;
+    shop.until("the record is tried again", async || waiting().await > first)
+        .await;
+    assert_eq!(Spool::count(&folder).unwrap(), (1, 0));
+    locked.commit().await.unwrap();
+    shop.until("the spool is empty", async || Spool::count(&folder).unwrap() == (0, 0))
+        .await;
+    let keys: i64 = sqlx::query_scalar("select count(*) from game_keys")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    assert_eq!(keys, 1);
+    stop.cancel();
+    running.await.unwrap();
+}

@@ -45,11 +45,14 @@ impl TermCounts {
     }
 }
 
+/// The result of a statement in an open transaction.
+type Step<'t, T> = BoxFuture<'t, Result<T>>;
+
 /// One taxonomy with its links.
 pub(super) struct Taxonomy {
-    find: fn(&mut Tx, Vec<String>, Vec<String>) -> BoxFuture<'_, Result<HashMap<String, Uuid>>>,
-    create: fn(&mut Tx, Vec<String>, Vec<String>) -> BoxFuture<'_, Result<u64>>,
-    link: fn(&mut Tx, Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) -> BoxFuture<'_, Result<Vec<Uuid>>>,
+    find: fn(&mut Tx, Vec<String>, Vec<String>) -> Step<'_, HashMap<String, Uuid>>,
+    create: fn(&mut Tx, Vec<String>, Vec<String>) -> Step<'_, u64>,
+    link: fn(&mut Tx, Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) -> Step<'_, Vec<Uuid>>,
     terms: fn(&Listing) -> &[Term],
     pub(super) count: fn(&mut TermCounts) -> &mut u64,
 }
