@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -20,6 +20,8 @@ const DRAINED: usize = 16 * 1024 * 1024;
 static READERS: Semaphore = Semaphore::const_new(16);
 /// The path of the form.
 pub(crate) const PATH: &str = "/account/profile/picture";
+/// The type of the body, before its boundary.
+const FORM: &[u8] = b"multipart/form-data";
 /// The field with the picture.
 const FIELD: &str = "picture";
 
@@ -59,10 +61,10 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
-        let is_form = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data"));
+        let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_form = kind
+            .and_then(|kind| kind.get(..FORM.len()))
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
         if !is_form {
             return Err(PageError::BadRequest);
         }
