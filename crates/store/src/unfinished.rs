@@ -33,8 +33,8 @@ pub(crate) async fn lock(conn: &mut PgConnection) -> Result<()> {
 }
 
 /// Removes what interrupted builds have left: indexes of `pending` migrations, which create them again, and invalid
-/// indexes of applied ones, which are built again here. Indexes that another session builds at this moment, and those of
-/// other owners, are left alone.
+/// indexes of applied ones, which are built again here. Of the latter, those that another session builds at this moment
+/// and those of other owners are left alone. An earlier version that migrates at the same moment does not know the lock.
 pub(crate) async fn clear(conn: &mut PgConnection, pending: impl Iterator<Item = &Migration>) -> Result<()> {
     for index in pending.filter_map(built_while_open) {
         run(
