@@ -24,7 +24,7 @@ mod unit;
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -150,9 +150,9 @@ struct Inner {
     handing_back: AtomicUsize,
     /// Number of keys being read.
     reading: AtomicUsize,
-    /// The record of an answer failed, and the spool still has it. Its unit finds it there, unless another worker takes
-    /// the unit first.
-    has_unrecorded: AtomicBool,
+    /// Signals that the record of an answer failed and the spool still has it. Its unit finds it there, unless another
+    /// worker takes the unit first.
+    unrecorded: Notify,
     clock: ClockWatch,
     /// Triggers a renewal of all leases.
     renew: Notify,
@@ -223,7 +223,7 @@ impl Fulfilment {
             in_hand: Mutex::default(),
             handing_back: AtomicUsize::new(0),
             reading: AtomicUsize::new(0),
-            has_unrecorded: AtomicBool::new(false),
+            unrecorded: Notify::new(),
             clock: ClockWatch::default(),
             renew: Notify::new(),
         })))
@@ -246,6 +246,10 @@ impl Fulfilment {
         if stop.run_until_cancelled(self.recover()).await.is_none() {
             return;
         }
+        let replaying = tokio::spawn({
+            let (this, stop) = (self.clone(), stop.clone());
+            async move { stop.run_until_cancelled(this.replay_unrecorded()).await }
+        });
         let mut commits = self.0.store.commits();
         let mut tasks: JoinSet<()> = JoinSet::new();
         let mut is_reported = false;
@@ -284,6 +288,9 @@ impl Fulfilment {
             }
         }
         while tasks.join_next().await.is_some() {}
+        if let Err(failure) = replaying.await {
+            tracing::error!(%failure, "the task that records answers of the spool failed");
+        }
     }
 
     /// Takes over what dead processes left: their keys first, then their units.
@@ -312,15 +319,18 @@ impl Fulfilment {
         self.release(&self.0.dead).await
     }
 
-    /// Records the answers whose record failed before. What fails again is tried again after a rest.
+    /// Records the answers whose record failed before. One task of its own does this, so that locked rows take no place
+    /// from units.
     async fn replay_unrecorded(&self) {
-        if let Err(error) = self.replay(None).await {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "answers in the spool wait for the database"
-            );
-            tokio::time::sleep(self.0.settings.poll).await;
-            self.0.has_unrecorded.store(true, Ordering::Relaxed);
+        loop {
+            self.0.unrecorded.notified().await;
+            while let Err(error) = self.replay(None).await {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "answers in the spool wait for the database"
+                );
+                tokio::time::sleep(self.0.settings.poll).await;
+            }
         }
     }
 
@@ -407,10 +417,6 @@ impl Fulfilment {
             failpoint!("claim_units.events.applied");
         }
         while tasks.try_join_next().is_some() {}
-        if inner.has_unrecorded.swap(false, Ordering::Relaxed) {
-            let this = self.clone();
-            tasks.spawn(async move { this.replay_unrecorded().await });
-        }
         // A unit that only waits for its release does not count against the limit.
         let working = |tasks: &JoinSet<()>| tasks.len().saturating_sub(inner.handing_back.load(Ordering::Relaxed));
         let free = inner.settings.parallel.saturating_sub(working(tasks));
