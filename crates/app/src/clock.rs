@@ -82,7 +82,7 @@ fn log_change(whose: &str, ahead: TimeDelta, agreement: Agreement) {
         Agreement::Agrees => tracing::info!("this machine's clock agrees with {whose} again"),
         Agreement::Off => tracing::warn!("{words}; synchronise both with NTP"),
         Agreement::Wrong => {
-            tracing::error!("{words}: log-ins, authenticator codes and preorders fail; synchronise both with NTP")
+            tracing::error!("{words}: log-ins, authenticator codes and preorders fail; synchronise both with NTP");
         }
     }
 }

@@ -1112,16 +1112,19 @@ async fn existing_customers_can_log_in_and_their_hash_is_renewed() {
         .await;
     assert_eq!(to, 2);
     // Nothing is promised where no e-mail can go.
-    for nowhere in ["\"\"@example.com", "a.@hotmail.com"] {
-        let email = Email::of_existing_account(nowhere).unwrap();
+    for address in ["\"\"@example.com", "a.@hotmail.com"] {
+        let email = Email::of_existing_account(address).unwrap();
         let refused = shop.auth.forgot_password(&email, &home()).await;
         assert!(
             matches!(&refused, Err(AuthError::Invalid(errors)) if errors[0].code == "email_unreachable"),
             "{refused:?}"
         );
     }
-    let nobody = shop.log_in("\"\"@example.com", PASSWORD, &home()).await.unwrap();
-    let refused = shop.auth.send_verification(&shop.caller(&nobody).await, &home()).await;
+    let unreachable = shop.log_in("\"\"@example.com", PASSWORD, &home()).await.unwrap();
+    let refused = shop
+        .auth
+        .send_verification(&shop.caller(&unreachable).await, &home())
+        .await;
     assert!(matches!(refused, Err(AuthError::Invalid(_))), "{refused:?}");
     assert_eq!(shop.email_count("reset").await, 3);
     assert!(Registration::check("neu@m\u{fc}nchen.de", PASSWORD, None, None, None).is_err());

@@ -75,7 +75,9 @@ impl Fulfilment {
             Ok(answer) => {
                 let mut spooled = self.write_to_spool(unit, id, answer).await;
                 failpoint!("fetching.spooled");
-                let seen = match self.store_key(&mut spooled).await? {
+                let stored = self.store_key(&mut spooled).await;
+                let stored = stored.inspect_err(|_| inner.unrecorded.notify_one())?;
+                let seen = match stored {
                     KeyAnswer::Seen(seen) => seen,
                     KeyAnswer::Unreadable { times } => {
                         has_tries &= times < UNREADABLE_TRIES;
@@ -202,6 +204,9 @@ impl Fulfilment {
 
     /// Records the spool's answers, of one order or of all, and returns whether any key was recorded. Runs before any
     /// key is requested again.
+    ///
+    /// # Errors
+    /// The first failure. An answer whose rows are locked does not delay the others.
     pub(crate) async fn replay(&self, only: Option<&str>) -> Result<bool, StoreError> {
         let inner = Arc::clone(&self.0);
         let mut entries = match tokio::task::spawn_blocking(move || inner.spool.entries()).await {
@@ -212,15 +217,19 @@ impl Fulfilment {
             }
             Err(_) => return Ok(false),
         };
-        let mut stored = false;
+        let (mut stored, mut locked) = (false, None);
         for entry in entries
             .iter_mut()
             .filter(|entry| only.is_none_or(|id| id == entry.g2a_order_id))
         {
             failpoint!("replay.entry");
-            stored |= self.store_key(entry).await? == KeyAnswer::Seen(KeyOutcome::Stored);
+            match self.store_key(entry).await {
+                Ok(answer) => stored |= answer == KeyAnswer::Seen(KeyOutcome::Stored),
+                Err(error) if error.is_locked() => locked = locked.or(Some(error)),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(stored)
+        locked.map_or(Ok(stored), Err)
     }
 
     /// Parses an answer and stores its key. While the database is unavailable it retries for `patience`; after that the

@@ -150,6 +150,9 @@ struct Inner {
     handing_back: AtomicUsize,
     /// Number of keys being read.
     reading: AtomicUsize,
+    /// Signals that the record of an answer failed and the spool still has it. Its unit finds it there, unless another
+    /// worker takes the unit first.
+    unrecorded: Notify,
     clock: ClockWatch,
     /// Triggers a renewal of all leases.
     renew: Notify,
@@ -220,6 +223,7 @@ impl Fulfilment {
             in_hand: Mutex::default(),
             handing_back: AtomicUsize::new(0),
             reading: AtomicUsize::new(0),
+            unrecorded: Notify::new(),
             clock: ClockWatch::default(),
             renew: Notify::new(),
         })))
@@ -242,6 +246,10 @@ impl Fulfilment {
         if stop.run_until_cancelled(self.recover()).await.is_none() {
             return;
         }
+        let replaying = tokio::spawn({
+            let (this, stop) = (self.clone(), stop.clone());
+            async move { stop.run_until_cancelled(this.replay_unrecorded()).await }
+        });
         let mut commits = self.0.store.commits();
         let mut tasks: JoinSet<()> = JoinSet::new();
         let mut is_reported = false;
@@ -280,6 +288,9 @@ impl Fulfilment {
             }
         }
         while tasks.join_next().await.is_some() {}
+        if let Err(failure) = replaying.await {
+            tracing::error!(%failure, "the task that records answers of the spool failed");
+        }
     }
 
     /// Takes over what dead processes left: their keys first, then their units.
@@ -306,6 +317,21 @@ impl Fulfilment {
         self.take_up_aside().await?;
         failpoint!("recover.spool.after");
         self.release(&self.0.dead).await
+    }
+
+    /// Records the answers whose record failed before. One task of its own does this, so that locked rows take no place
+    /// from units.
+    async fn replay_unrecorded(&self) {
+        loop {
+            self.0.unrecorded.notified().await;
+            while let Err(error) = self.replay(None).await {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "answers in the spool wait for the database"
+                );
+                tokio::time::sleep(self.0.settings.poll).await;
+            }
+        }
     }
 
     /// Releases the units of dead workers.

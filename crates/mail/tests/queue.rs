@@ -279,7 +279,7 @@ async fn delayed_welcome_email_gets_a_new_code() {
     assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
     let file = files(&path).remove(0);
     assert!(
-        file.contains("/verify-email?code=654321") && file.contains("good for 60 minutes"),
+        file.contains("/verify-email?code=654321") && file.contains("valid for 60 minutes"),
         "{file}"
     );
     assert!(!file.contains("123456"), "{file}");
@@ -301,7 +301,7 @@ async fn welcome_email_states_the_remaining_lifetime_of_its_code() {
     assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
     let file = files(&path).remove(0);
     assert!(
-        file.contains("123456") && file.contains("good for 40 minutes"),
+        file.contains("123456") && file.contains("valid for 40 minutes"),
         "{file}"
     );
     std::fs::remove_dir_all(path).unwrap();

@@ -147,6 +147,8 @@ impl Buyer {
             (&Method::POST, "/api/auth/register") => {
                 &["email_taken", "already_exists", "account_exists", "email_exists"]
             }
+            // Of users who often leave the payment page (see `top_up`).
+            (&Method::POST, "/api/payment/balance-top-up") => &["too_many_open_payments"],
             (&Method::POST | &Method::PUT, path) if path.starts_with("/api/cart") => {
                 &["out_of_stock", "not_found", "cart_full"]
             }

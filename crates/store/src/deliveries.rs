@@ -111,8 +111,8 @@ pub struct Kept {
     pub bytes: i32,
 }
 
-/// Stores a delivery; a repeated one is counted. One that names a top-up or an e-mail address of a deleted account is
-/// stored without its bytes, like those that were erased with the account.
+/// Stores a delivery; a repeated one is counted. One that names a top-up of a deleted account, or the address of one that
+/// is deleted at this moment, is stored without its bytes, like those that were erased with the account.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): it has to be sent again then.

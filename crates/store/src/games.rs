@@ -28,7 +28,7 @@ pub use sitemap::{Address, addresses, listed};
 /// The game with this id, withdrawn or not.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn by_id(tx: &mut Tx, id: GameId) -> Result<Option<Game>> {
     Ok(views(tx, &[id.0], Detail::Full).await?.pop())
 }
@@ -37,7 +37,7 @@ pub async fn by_id(tx: &mut Tx, id: GameId) -> Result<Option<Game>> {
 /// of the result differs from the argument.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn by_slug(tx: &mut Tx, slug: &str) -> Result<Option<Game>> {
     let id = sqlx::query_scalar!(
         "-- store.games.by_slug

@@ -33,8 +33,8 @@ pub(crate) async fn lock(conn: &mut PgConnection) -> Result<()> {
 }
 
 /// Removes what interrupted builds have left: indexes of `pending` migrations, which create them again, and invalid
-/// indexes of applied ones, which are built again here. Indexes that another session builds at this moment, and those of
-/// other owners, are left alone.
+/// indexes of applied ones, which are built again here. Of the latter, those that another session builds at this moment
+/// and those of other owners are left alone. An earlier version that migrates at the same moment does not know the lock.
 pub(crate) async fn clear(conn: &mut PgConnection, pending: impl Iterator<Item = &Migration>) -> Result<()> {
     for index in pending.filter_map(built_while_open) {
         run(
@@ -43,12 +43,14 @@ pub(crate) async fn clear(conn: &mut PgConnection, pending: impl Iterator<Item =
         )
         .await?;
     }
-    let invalid: Vec<(String, String, Option<String>)> = sqlx::query_as(
+    let invalid: Vec<(String, String, Option<String>, bool)> = sqlx::query_as(
         r"-- store.migrations.invalid
         select c.relname::text, format('%I.%I', n.nspname, c.relname),
                -- Half of an interrupted `reindex concurrently`: its other half is valid.
                case when c.relname !~ '_cc(new|old)\d*$'
-                    then regexp_replace(pg_get_indexdef(c.oid), '^CREATE (UNIQUE )?INDEX ', 'CREATE \1INDEX CONCURRENTLY ') end
+                    then regexp_replace(pg_get_indexdef(c.oid), '^CREATE (UNIQUE )?INDEX ', 'CREATE \1INDEX CONCURRENTLY ') end,
+               -- Not so after an interrupted `drop index concurrently`.
+               i.indislive
           from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
          where not i.indisvalid and c.relkind = 'i' and n.nspname = current_schema() and pg_has_role(c.relowner, 'USAGE')
            and not exists (select from pg_constraint k where k.conindid = c.oid)
@@ -57,15 +59,24 @@ pub(crate) async fn clear(conn: &mut PgConnection, pending: impl Iterator<Item =
     )
     .fetch_all(&mut *conn)
     .await?;
-    for (name, place, definition) in invalid {
+    for (name, place, definition, is_live) in invalid {
         tracing::info!(index = name, "the build of an index was interrupted; it is built again");
+        // One statement: an end between a drop and a build would leave no index, and nothing that tells of it.
+        if is_live && definition.is_some() {
+            run(
+                conn,
+                format!("-- store.migrations.build_again\nreindex index concurrently {place}"),
+            )
+            .await?;
+            continue;
+        }
         run(
             conn,
             format!("-- store.migrations.drop_invalid\ndrop index concurrently if exists {place}"),
         )
         .await?;
         if let Some(definition) = definition {
-            run(conn, format!("-- store.migrations.build_again\n{definition}")).await?;
+            run(conn, format!("-- store.migrations.build_anew\n{definition}")).await?;
         }
     }
     Ok(())

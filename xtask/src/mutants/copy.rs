@@ -16,7 +16,7 @@ pub(super) fn make(root: &Path, folder: &Path, all: &[Planted]) -> Result<PathBu
     drop(std::fs::remove_dir_all(&next));
     let mut paths = BTreeSet::new();
     for path in files(root)? {
-        // Linked with every change of their crates, and needed by nobody here.
+        // Linked with every change of their crates, and needed by no test here.
         if is_other_test(&path, all) {
             continue;
         }

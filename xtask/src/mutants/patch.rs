@@ -68,7 +68,7 @@ fn read(file: &Path, text: &str) -> Result<Planted> {
                 name: (*name).to_owned(),
             });
         } else if let Some(begin) = line.strip_prefix("Mistake: ") {
-            mistake = begin.trim().to_owned();
+            begin.trim().clone_into(&mut mistake);
         } else if !line.trim().is_empty() {
             mistake = format!("{mistake} {}", line.trim());
         }

@@ -98,8 +98,8 @@ async fn doctor_says_what_to_do_about_every_finding() {
     let findings = objects(&doctor);
     let database = findings
         .iter()
-        .find(|one| one["what"] == "database")
-        .expect("a finding");
+        .find(|one| one["what"] == "database" && one["state"] != "well")
+        .expect("a database that does not answer");
     assert!(
         database["remedy"]
             .as_str()

@@ -295,7 +295,9 @@ async fn dropped_database_connections_lose_nothing() {
 /// fetched them work on other units.
 #[tokio::test]
 async fn locked_rows_of_one_user_do_not_delay_other_users() {
-    let shop = large_shop().await;
+    let mut shop = large_shop().await;
+    // A task that kept its key for the length of the lease would keep it for longer than this test waits.
+    shop.settings.lease = Duration::from_hours(1);
     let ben = shop.db.user("ben@example.org", "100.00").await;
     // More units than tasks, and due before his.
     let mut hers = Vec::new();
@@ -315,14 +317,11 @@ async fn locked_rows_of_one_user_do_not_delay_other_users() {
         let (worker, stop) = (worker.clone(), stop.clone());
         async move { worker.run(stop).await }
     });
-    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
-    // A task otherwise keeps a key for the length of the lease, 20 s.
-    let began = tokio::time::Instant::now();
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
     while shop.status(&his).await != "COMPLETED" {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", shop.units().await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(began.elapsed() < shop.settings.lease, "{:?}", began.elapsed());
     for order in &hers {
         assert_ne!(shop.status(order).await, "COMPLETED");
     }

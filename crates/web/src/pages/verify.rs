@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use lockstep_auth::AuthError;
 
 use crate::WebState;
 use crate::error::PageError;
@@ -95,6 +96,8 @@ pub(crate) async fn send_again(
         .await
     {
         Ok(()) => return Ok(forms::done("/verify-email?done=code_sent")),
+        // The page has no field for the address.
+        Err(AuthError::Invalid(_)) => form.wrong("", visit.language.text("wrong.email_unreachable")),
         Err(error) => form.refuse(visit.language, error, &[])?,
     }
     show(&state, &visit, &member, &form).await

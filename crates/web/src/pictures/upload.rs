@@ -1,21 +1,27 @@
 //! Reads an uploaded picture from the body of a form, within limits.
 
+use axum::body::Body;
 use axum::extract::multipart::{Multipart, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::http::StatusCode;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderValue, header};
 use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 
 use crate::error::PageError;
 
 /// Maximum size of an uploaded picture in bytes.
 const MOST_BYTES: usize = 1024 * 1024;
+/// Allowance for the rest of the form in bytes.
+const AROUND: usize = 8 * 1024;
 /// A larger body is read up to this size and discarded: a browser that is still sending shows no response.
 const DRAINED: usize = 16 * 1024 * 1024;
 /// Bodies that are read at the same time: a slow line may take a minute ([`crate::edge`]), and only uploads wait for it.
 static READERS: Semaphore = Semaphore::const_new(16);
 /// The path of the form.
 pub(crate) const PATH: &str = "/account/profile/picture";
+/// The type of the body, before its boundary.
+const FORM: &[u8] = b"multipart/form-data";
 /// The field with the picture.
 const FIELD: &str = "picture";
 
@@ -54,42 +60,60 @@ pub(crate) struct Upload(pub(crate) Result<Bytes, NoPicture>);
 impl<S: Send + Sync> FromRequest<S> for Upload {
     type Rejection = PageError;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, PageError> {
-        DefaultBodyLimit::max(DRAINED).apply(&mut request);
-        let mut form = Multipart::from_request(request, state)
-            .await
-            .map_err(|_| PageError::BadRequest)?;
+    async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
+        let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_form = kind
+            .and_then(|kind| kind.get(..FORM.len()))
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
+        if !is_form {
+            return Err(PageError::BadRequest);
+        }
         let Ok(_reader) = READERS.try_acquire() else {
             return Ok(Self(Err(NoPicture::Busy)));
         };
-        match read(&mut form).await {
-            Ok(Some(picture)) => Ok(Self(picture)),
-            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Ok(Self(Err(NoPicture::TooLarge))),
-            Ok(None) | Err(_) => Err(PageError::BadRequest),
-        }
+        let (parts, body) = request.into_parts();
+        let Some(body) = read(body).await? else {
+            return Ok(Self(Err(NoPicture::TooLarge)));
+        };
+        let form = Request::from_parts(parts, Body::from(body));
+        let mut form = Multipart::from_request(form, state)
+            .await
+            .map_err(|_| PageError::BadRequest)?;
+        let picture = picture(&mut form).await.map_err(|_| PageError::BadRequest)?;
+        picture.map(Self).ok_or(PageError::BadRequest)
     }
 }
 
-/// Reads the whole form, of which it keeps the first field with the picture and at most [`MOST_BYTES`] of it; `None` if
-/// there is no such field.
-async fn read(form: &mut Multipart) -> Result<Option<Result<Bytes, NoPicture>>, MultipartError> {
-    let mut picture = None;
-    while let Some(mut field) = form.next_field().await? {
-        let is_wanted = picture.is_none() && field.name() == Some(FIELD);
-        let (mut kept, mut size) = (BytesMut::new(), 0_usize);
-        while let Some(chunk) = field.chunk().await? {
-            size = size.saturating_add(chunk.len());
-            if is_wanted && size <= MOST_BYTES {
-                kept.extend_from_slice(&chunk);
-            }
+/// Reads the body; `None` if it is too large for an accepted picture.
+///
+/// The form's parser gets it whole: while it looks for the next boundary it keeps all that it has read.
+async fn read(body: Body) -> Result<Option<Bytes>, PageError> {
+    let mut stream = body.into_data_stream();
+    let (mut kept, mut seen) = (BytesMut::new(), 0_usize);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| PageError::BadRequest)?;
+        seen = seen.saturating_add(chunk.len());
+        if seen > DRAINED {
+            break;
         }
-        if is_wanted {
-            picture = Some(match size {
-                0 => Err(NoPicture::Missing),
-                1..=MOST_BYTES => Ok(kept.freeze()),
-                _ => Err(NoPicture::TooLarge),
-            });
+        if seen <= MOST_BYTES + AROUND {
+            kept.extend_from_slice(&chunk);
         }
     }
-    Ok(picture)
+    Ok((seen <= MOST_BYTES + AROUND).then(|| kept.freeze()))
+}
+
+/// The first field with the picture; `None` if there is no such field.
+async fn picture(form: &mut Multipart) -> Result<Option<Result<Bytes, NoPicture>>, MultipartError> {
+    while let Some(field) = form.next_field().await? {
+        if field.name() == Some(FIELD) {
+            let picture = field.bytes().await?;
+            return Ok(Some(match picture.len() {
+                0 => Err(NoPicture::Missing),
+                1..=MOST_BYTES => Ok(picture),
+                _ => Err(NoPicture::TooLarge),
+            }));
+        }
+    }
+    Ok(None)
 }

@@ -56,7 +56,7 @@ fn judge(place: &str, done: &str, result: Result<(), EmailTransportError>) -> Fi
         Ok(()) => Finding::well("mail server", format!("{place} {done}")),
         Err(EmailTransportError::Address(what)) => Finding::wrong(
             "mail server",
-            format!("{what} is no e-mail address"),
+            format!("cannot be an address: {what}"),
             "correct LOCKSTEP_MAIL_FROM, or the address after --send-mail",
         ),
         Err(EmailTransportError::Refused(why)) => Finding::wrong(
