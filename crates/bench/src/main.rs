@@ -183,7 +183,7 @@ async fn measure(cli: &Cli) -> Result<()> {
             Name::Sync => sync::measure(&run).await,
             Name::Upsert => upsert::measure(&run).await,
             Name::Orders => orders::measure(&run).await,
-            Name::Buying => buying::measure(&run).await,
+            Name::Buying => Box::pin(buying::measure(&run)).await,
             Name::Freshness => freshness::measure(&run).await,
             Name::Shoppers => shoppers::measure(&run).await,
         };
