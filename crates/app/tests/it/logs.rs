@@ -7,29 +7,44 @@ use lockstep_testkit::TestDb;
 
 use crate::program::{DEADLINE, Running, client, lockstep};
 
-/// The number of dropped lines, from the metric.
-async fn dropped(store: &Running) -> u64 {
+/// The number of dropped lines of the log and of the access log, from the metrics.
+async fn dropped(store: &Running) -> (u64, u64) {
     let (_, figures) = store.get("/metrics").await;
-    figures
-        .lines()
-        .find_map(|line| line.strip_prefix("lockstep_log_lines_dropped_total "))
-        .map(|count| count.parse().unwrap())
-        .unwrap_or_default()
+    let count = |name: &str| {
+        figures
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .map(|count| count.parse().unwrap())
+            .unwrap_or_default()
+    };
+    (
+        count("lockstep_log_lines_dropped_total"),
+        count("lockstep_access_log_lines_dropped_total"),
+    )
 }
 
-/// Sends requests until more lines than `before` are dropped; all of them are answered.
-async fn fill_the_log(store: &Running, before: u64) {
-    let (client, url) = (client(), format!("http://{}/healthz", store.address));
+/// Sends requests until more lines of both logs than `before` are dropped; all of them are answered.
+async fn fill_the_log(store: &Running, before: (u64, u64)) {
+    let (client, address) = (client(), store.address);
     let started = Instant::now();
-    while dropped(store).await <= before {
-        for answer in join_all((0..200).map(|_| client.get(&url).send())).await {
-            assert_eq!(answer.expect("an answer").status(), 200);
+    loop {
+        let now = dropped(store).await;
+        if now.0 > before.0 && now.1 > before.1 {
+            return;
+        }
+        // A game that nobody has asked for yet: several lines about statements for each line of the access log.
+        let games = (0..200).map(|_| {
+            let request = client.get(format!("http://{address}/api/games/{}", uuid::Uuid::new_v4()));
+            request.send()
+        });
+        for answer in join_all(games).await {
+            assert_eq!(answer.expect("an answer").status(), 404);
         }
         for path in ["/readyz", "/", "/api/games"] {
             let (status, body) = store.get(path).await;
             assert_eq!(status, 200, "{path}: {body}");
         }
-        assert!(started.elapsed() < DEADLINE, "the log fills its queue");
+        assert!(started.elapsed() < DEADLINE, "the log fills its queues: {now:?}");
     }
 }
 
@@ -40,7 +55,7 @@ async fn unread_log_blocks_nothing_and_reports_dropped_lines() {
     // All log messages: more than a pipe holds, within a moment.
     command.env("DATABASE_URL", db.url()).env("RUST_LOG", "trace");
     let (store, mut log) = Running::start_unread(&mut command).await;
-    fill_the_log(&store, 0).await;
+    fill_the_log(&store, (0, 0)).await;
 
     let told = async {
         while let Some(line) = log.next_line().await.unwrap() {
