@@ -256,7 +256,7 @@ async fn placed_before(
         r#"-- store.orders.place.before
         select id, request_hash = $3 as "same!" from orders where user_id = $1 and idempotency_key = $2"#,
         user.0,
-        key.0,
+        key.as_str(),
         &checkout.digest()[..]
     )
     .fetch_optional(tx.conn())

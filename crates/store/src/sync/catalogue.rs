@@ -3,14 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use lockstep_domain::GameId;
 use lockstep_domain::slug::slugify;
-use lockstep_domain::{GameId, Money};
 use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::listing::Listing;
-use super::taxonomy::{TAXONOMIES, Term, TermCounts};
+use super::taxonomy::{TAXONOMIES, TermCounts};
 use super::{Fence, asked};
 use crate::error::Result;
 use crate::{Store, Tx};

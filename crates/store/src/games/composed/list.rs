@@ -14,7 +14,7 @@ use lockstep_domain::catalogue::{CatalogQuery, Game, Page, Sort};
 use sqlx::types::Uuid;
 use sqlx::{QueryBuilder, Row as _};
 
-use super::filter::{Filter, Links, Window, order_by, push_window};
+use super::filter::{Filter, Window, order_by, push_window};
 use super::search::{self, Text};
 use crate::games::{Detail, views};
 use crate::{Result, Tx};
