@@ -15,7 +15,6 @@ pub mod catalogue;
 pub mod checkout;
 pub mod email_template;
 mod error_chain;
-mod forms;
 pub mod ids;
 pub mod json;
 pub mod language;

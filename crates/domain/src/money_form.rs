@@ -2,10 +2,13 @@
 //!
 //! A table, because a library with the data of every locale takes megabytes, and pages have two languages.
 
+mod forms;
+
 use std::fmt::{Display, Write as _};
 
-use crate::forms::FORMS;
 use crate::money::Money;
+
+use forms::FORMS;
 
 /// A row of the table.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ mod stripe;
 mod test_provider;
 
 pub use payments::{Limits, Payments, TopUpError, WebhookError, WebhookOutcome};
-pub use provider::{CheckoutSession, Provider, ProviderError};
+pub use provider::{CheckoutSession, Decision, OwnPage, Provider, ProviderError, TestPage};
 pub use relay::{Relay, RelayError};
 pub use stripe::{Stripe, StripeConfig, StripeConfigError};
-pub use test_provider::{Decision, TestPage, TestProvider};
+pub use test_provider::TestProvider;

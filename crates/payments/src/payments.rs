@@ -399,7 +399,7 @@ impl Payments {
     /// # Errors
     /// [`StoreError`].
     pub async fn test_page(&self, reference: &str) -> Result<Option<TestPage>, StoreError> {
-        let Some(test) = self.0.provider.as_deref().and_then(Provider::as_test) else {
+        let Some(test) = self.0.provider.as_deref().and_then(Provider::own_page) else {
             return Ok(None);
         };
         let found = top_ups::by_reference(&self.0.store, test_provider::NAME, reference).await?;
@@ -411,7 +411,7 @@ impl Payments {
     /// # Errors
     /// [`WebhookError`]; the decision is still open then.
     pub async fn decide(&self, reference: &str, decision: Decision) -> Result<Option<TestPage>, WebhookError> {
-        let Some(test) = self.0.provider.as_deref().and_then(Provider::as_test) else {
+        let Some(test) = self.0.provider.as_deref().and_then(Provider::own_page) else {
             return Ok(None);
         };
         let Some(top_up) = top_ups::by_reference(&self.0.store, test_provider::NAME, reference).await? else {

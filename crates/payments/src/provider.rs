@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use futures_core::future::BoxFuture;
+use lockstep_domain::Money;
 use lockstep_store::deliveries::Unused;
 use lockstep_store::top_ups::{PaymentEvent, ProviderPaymentStatus, TopUp};
 
 use crate::signature::NotSigned;
-use crate::test_provider::TestProvider;
 
 /// A created payment page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +94,37 @@ pub trait Provider: Send + Sync {
     /// `DeliveryError`.
     fn read(&self, signature: &str, body: &[u8], now: DateTime<Utc>) -> Result<Delivered, DeliveryError>;
 
-    /// The built-in provider, if this is it: its page needs more than this interface.
-    fn as_test(&self) -> Option<&TestProvider> {
+    /// The payment page, if the shop itself shows it.
+    fn own_page(&self) -> Option<&dyn OwnPage> {
         None
     }
+}
+
+/// A decision made on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Pay.
+    Pay,
+    /// Decline.
+    Decline,
+}
+
+/// The content of the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestPage {
+    /// Amount to pay, EUR.
+    pub amount: Money,
+    /// Whether it can still be decided.
+    pub is_open: bool,
+    /// URL to return to.
+    pub return_url: String,
+}
+
+/// A provider whose payment page is part of the shop.
+pub trait OwnPage {
+    /// The page of a payment.
+    fn page(&self, top_up: &TopUp) -> TestPage;
+
+    /// The event that reports a decision: its signature and its body.
+    fn event(&self, top_up: &TopUp, decision: Decision, now: DateTime<Utc>) -> (String, Vec<u8>);
 }

@@ -11,7 +11,9 @@ use lockstep_store::top_ups::{ProviderPaymentStatus, TopUp};
 use rand::RngCore as _;
 use serde_json::json;
 
-use crate::provider::{CheckoutSession, Delivered, DeliveryError, Provider, ProviderError};
+use crate::provider::{
+    CheckoutSession, Decision, Delivered, DeliveryError, OwnPage, Provider, ProviderError, TestPage,
+};
 use crate::signature::{sign, verify};
 use crate::stripe::read_event;
 
@@ -19,26 +21,6 @@ use crate::stripe::read_event;
 pub(crate) const NAME: &str = "test";
 /// Lifetime of a payment page.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
-
-/// A decision made on the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Pay.
-    Pay,
-    /// Decline.
-    Decline,
-}
-
-/// The content of the page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestPage {
-    /// Amount to pay, EUR.
-    pub amount: Money,
-    /// Whether it can still be decided.
-    pub is_open: bool,
-    /// URL to return to.
-    pub return_url: String,
-}
 
 /// The built-in provider.
 #[derive(Debug, Clone)]
@@ -57,40 +39,6 @@ impl TestProvider {
             page_url: page_url.into(),
             return_url: return_url.into(),
         }
-    }
-
-    /// The page of a payment.
-    pub(crate) fn page(&self, top_up: &TopUp) -> TestPage {
-        TestPage {
-            amount: top_up.amount,
-            is_open: top_up.view().redirect_url.is_some(),
-            return_url: self.return_url.replace("{id}", &top_up.id.to_string()),
-        }
-    }
-
-    /// The event that reports a decision: its signature and its body.
-    pub(crate) fn event(&self, top_up: &TopUp, decision: Decision, now: DateTime<Utc>) -> (String, Vec<u8>) {
-        let mut token = [0_u8; 12];
-        rand::rng().fill_bytes(&mut token);
-        let (kind, status, payment) = match decision {
-            Decision::Pay => ("checkout.session.completed", "complete", "paid"),
-            Decision::Decline => ("checkout.session.async_payment_failed", "complete", "unpaid"),
-        };
-        let body = json!({
-            "id": format!("evt_test_{}", hex::encode(token)),
-            "type": kind,
-            "data": {"object": {
-                "id": top_up.reference,
-                "metadata": {"top_up": top_up.id},
-                "status": status,
-                "payment_status": payment,
-                "amount_total": top_up.amount.cents(),
-                "currency": "eur",
-            }},
-        })
-        .to_string()
-        .into_bytes();
-        (sign(&body, &self.secret, now), body)
     }
 }
 
@@ -143,7 +91,41 @@ impl Provider for TestProvider {
         read_event(NAME, body)
     }
 
-    fn as_test(&self) -> Option<&TestProvider> {
+    fn own_page(&self) -> Option<&dyn OwnPage> {
         Some(self)
+    }
+}
+
+impl OwnPage for TestProvider {
+    fn page(&self, top_up: &TopUp) -> TestPage {
+        TestPage {
+            amount: top_up.amount,
+            is_open: top_up.view().redirect_url.is_some(),
+            return_url: self.return_url.replace("{id}", &top_up.id.to_string()),
+        }
+    }
+
+    fn event(&self, top_up: &TopUp, decision: Decision, now: DateTime<Utc>) -> (String, Vec<u8>) {
+        let mut token = [0_u8; 12];
+        rand::rng().fill_bytes(&mut token);
+        let (kind, status, payment) = match decision {
+            Decision::Pay => ("checkout.session.completed", "complete", "paid"),
+            Decision::Decline => ("checkout.session.async_payment_failed", "complete", "unpaid"),
+        };
+        let body = json!({
+            "id": format!("evt_test_{}", hex::encode(token)),
+            "type": kind,
+            "data": {"object": {
+                "id": top_up.reference,
+                "metadata": {"top_up": top_up.id},
+                "status": status,
+                "payment_status": payment,
+                "amount_total": top_up.amount.cents(),
+                "currency": "eur",
+            }},
+        })
+        .to_string()
+        .into_bytes();
+        (sign(&body, &self.secret, now), body)
     }
 }

@@ -6,7 +6,7 @@ use lockstep_domain::cart::Principal;
 use lockstep_domain::ids::GameId;
 use lockstep_store::carts;
 use lockstep_store::guests::Writer;
-use lockstep_store::orders::Idempotency;
+use lockstep_store::idempotency::Idempotency;
 
 use crate::{Shop, ShopError};
 

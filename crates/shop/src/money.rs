@@ -8,8 +8,9 @@ use lockstep_domain::purchase::{Balance, TopUpView, TransactionView};
 use lockstep_payments::Payments;
 use lockstep_store::accounts::AccountError;
 use lockstep_store::fulfilment::{Cancelled, EmailSettings};
+use lockstep_store::idempotency::Idempotency;
 use lockstep_store::ledger::{self, Adjusted, MAX_LISTED};
-use lockstep_store::orders::{self, Idempotency, Refunded};
+use lockstep_store::orders::{self, Refunded};
 use uuid::Uuid;
 
 use crate::{RequestContext, Shop, ShopError, Slice};

@@ -13,7 +13,8 @@ use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
 use lockstep_failpoint::failpoint;
 use lockstep_store::fulfilment::keys::{How as Seen, place};
-use lockstep_store::orders::{self, Idempotency, MAX_LISTED, PlaceError, Placed};
+use lockstep_store::idempotency::Idempotency;
+use lockstep_store::orders::{self, MAX_LISTED, PlaceError, Placed};
 
 use crate::{RequestContext, Shop, ShopError};
 

@@ -22,9 +22,6 @@ use crate::redis::Redis;
 /// The secret that seals keys in a run.
 pub(crate) const SECRET: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
-/// Set in the program's own mount namespace.
-pub(crate) const INSIDE: &str = "LOCKSTEP_SOAK_MOUNTS";
-
 /// Number of games at the supplier.
 const GAMES: u64 = 240;
 
@@ -265,9 +262,4 @@ fn make_folder(folder: &Path) -> Result<()> {
     make.recursive(true).mode(0o755);
     make.create(folder)
         .with_context(|| format!("making {}", folder.display()))
-}
-
-/// A free port of 127.0.0.1.
-pub(crate) fn free_address() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::ground::INSIDE;
 use crate::plan::Fault;
+
+/// Set in the program's own mount namespace.
+pub(crate) const INSIDE: &str = "LOCKSTEP_SOAK_MOUNTS";
 
 /// The capabilities of this machine, and what it lacks.
 #[derive(Debug, Default)]

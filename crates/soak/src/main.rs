@@ -38,8 +38,9 @@ use tokio::task::JoinSet;
 
 use buyer::{Buyer, Memory};
 use chaos::Chaos;
-use ground::{Ground, INSIDE, INSTANCES};
+use ground::{Ground, INSTANCES};
 use logs::Logs;
+use machine::INSIDE;
 use machine::{Machine, succeeds};
 use shop::{Game, Shop};
 use staff::Staff;

@@ -88,3 +88,8 @@ pub(crate) fn usage(pid: Pid) -> Option<Usage> {
             .ok()?,
     })
 }
+
+/// A free port of 127.0.0.1.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+}

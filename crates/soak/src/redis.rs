@@ -29,7 +29,7 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts an empty server.
     pub(crate) async fn start(program: PathBuf, setpriv: bool) -> Result<Self> {
-        let address = crate::ground::free_address()?;
+        let address = process::free_address()?;
         let redis = Self {
             program,
             setpriv,

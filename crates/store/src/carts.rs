@@ -14,8 +14,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::guests::{self, ShopperError, Writer};
-use crate::idempotency::{Call, Known};
-use crate::orders::Idempotency;
+use crate::idempotency::{Call, Idempotency, Known};
 use crate::row::{count_of, money_of};
 use crate::{Result, Store, StoreError, Subject, Tx};
 

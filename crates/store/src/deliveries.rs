@@ -125,17 +125,19 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
     // the deletion waits and finds the delivery.
     sqlx::query!(
         "-- store.deliveries.keep
-        with persons as materialized (
+        with named as materialized (
+            select user_id as id from top_ups where id = any ($7) union select id from users where email = any ($8)),
+        persons as materialized (
             select o.id, o.deleted_at is not null as is_deleted from users o
-             where o.id in (select user_id from top_ups where id = any ($7)
-                            union all select id from users where email = any ($8))
-             order by o.id for key share of o)
+             where o.id in (select id from named) order by o.id for key share of o)
         insert into unused_deliveries as u (source, reason, detail, event_id, kind, body, digest, payers, user_id)
         select $1, $2, $3, $4, $5, case when late.is_late then '' else $6::bytea end, sha256($6),
                case when late.is_late then '{}' else $8 end,
                (select o.id from persons o join top_ups p on p.user_id = o.id
                  where p.id = any ($7) and not late.is_late limit 1)
-          from (select exists (select from persons where is_deleted) as is_late) late
+          -- A person who is named but could not be locked was deleted with their row.
+          from (select exists (select from persons where is_deleted)
+                    or (select count(*) from persons) < (select count(*) from named) as is_late) late
         on conflict on constraint unused_deliveries_once
         do update set times = least(u.times::bigint + 1, 2147483647)::integer, last_at = now(),
                       user_id = coalesce(u.user_id, excluded.user_id)",

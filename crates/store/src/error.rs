@@ -1,6 +1,6 @@
 //! Database errors, classified by what callers do: retry, report a violated rule, or treat it as a bug.
 
-use crate::{readiness, trust};
+use crate::trust;
 
 /// The result of database operations.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -122,7 +122,7 @@ impl From<sqlx::Error> for StoreError {
                     return Self::Refused(db.message().to_owned());
                 }
                 if code == DISK_FULL {
-                    readiness::doubt_room();
+                    trust::doubt_room();
                 }
                 if spoils_connections(&code) {
                     trust::lose();

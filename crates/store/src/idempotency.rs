@@ -9,8 +9,24 @@ use serde::de::DeserializeOwned;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::orders::Idempotency;
 use crate::{Result, Store, Tx};
+
+/// A caller's idempotency key: 1 to 200 characters, unique per user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency(String);
+
+impl Idempotency {
+    /// A key of 1 to 200 visible ASCII characters; `None` for anything else.
+    pub fn new(key: &str) -> Option<Self> {
+        ((1..=200).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic() || b == b' '))
+            .then(|| Self(key.to_owned()))
+    }
+
+    /// The key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// A call with an idempotency key.
 #[derive(Debug)]

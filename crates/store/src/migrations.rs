@@ -78,7 +78,7 @@ impl Store {
     /// Compares the database with what this program knows.
     ///
     /// # Errors
-    /// [`StoreError::Schema`] when the database holds versions this program does not know.
+    /// [`StoreError::Schema`] when the database holds versions that this program does not know, or knows in another form.
     pub async fn migration_status(&self) -> Result<Status> {
         let exists = sqlx::query_scalar!(
             r#"-- store.migrations.exists
@@ -87,19 +87,30 @@ impl Store {
         .fetch_one(self.alone())
         .await?;
         let applied = if exists {
-            sqlx::query_scalar!(
-                "-- store.migrations.applied\nselect version from _sqlx_migrations where success order by version"
+            sqlx::query!(
+                "-- store.migrations.applied
+                select version, checksum from _sqlx_migrations where success order by version"
             )
             .fetch_all(self.alone())
             .await?
         } else {
             Vec::new()
         };
-        if let Some(unknown) = applied.iter().find(|version| !MIGRATIONS.version_exists(**version)) {
-            return Err(StoreError::Schema(format!(
-                "the database has version {unknown}, which this program does not know: it was written by a newer Lockstep"
-            )));
+        for row in &applied {
+            let Some(known) = MIGRATIONS.iter().find(|known| known.version == row.version) else {
+                return Err(StoreError::Schema(format!(
+                    "the database has version {}, which this program does not know: it was written by a newer Lockstep",
+                    row.version
+                )));
+            };
+            if *known.checksum != *row.checksum {
+                return Err(StoreError::Schema(format!(
+                    "version {} of the database is not this program's: its file was changed after it was applied",
+                    row.version
+                )));
+            }
         }
+        let applied: Vec<i64> = applied.into_iter().map(|row| row.version).collect();
         let pending = MIGRATIONS
             .iter()
             .filter(|migration| !applied.contains(&migration.version))

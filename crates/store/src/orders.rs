@@ -12,5 +12,5 @@ mod read;
 pub use cancel::cancel;
 pub use goodwill::{GoodwillError, Refunded, refund};
 pub use keys::reveal;
-pub use place::{Idempotency, PlaceError, Placed, PromoFault, place, quote};
+pub use place::{PlaceError, Placed, PromoFault, place, quote};
 pub use read::{MAX_LISTED, by_id, by_number, list};

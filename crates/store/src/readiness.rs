@@ -4,7 +4,6 @@
 //! The probe uses the simple protocol (`raw_sql`): it must work on any connection, and sends several statements at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -17,14 +16,6 @@ use crate::{Result, Store, StoreError, trust};
 const SHARED: Duration = Duration::from_millis(250);
 /// How often a probe also allocates disk space while the database is healthy; one that follows a failure always does.
 const ROOM_EVERY: Duration = Duration::from_secs(5);
-
-/// Set when a statement found the disk full: the next probe then checks for itself.
-static ROOM_DOUBTED: AtomicBool = AtomicBool::new(false);
-
-/// Makes the next probe allocate disk space, regardless of when one last did.
-pub(crate) fn doubt_room() {
-    ROOM_DOUBTED.store(true, Ordering::Relaxed);
-}
 
 /// The results of the probes of one [`Store`] and its clones.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +54,7 @@ impl Store {
         let began = Instant::now();
         seen.began = Some(began);
         let was_well = seen.failure.is_none();
-        let doubted = ROOM_DOUBTED.swap(false, Ordering::Relaxed);
+        let doubted = trust::take_room_doubt();
         let takes_room = doubted || !was_well || seen.room.is_none_or(|at| at.elapsed() >= ROOM_EVERY);
         // The caller may be cancelled during the probe; until it has finished, the result counts as a failure.
         seen.failure = Some("it did not answer in time".into());

@@ -6,8 +6,8 @@
 //! epoch of `sync_lease`, and every write below checks its own epoch under a share lock in the same transaction. Rows,
 //! counters and the cursor of a run change together or not at all, so an interrupted run can be resumed.
 //!
-//! `lease` holds the exclusive right to run, `runs` the records of runs, `catalogue` the games and `taxonomy` their
-//! categories and tags, `seen` what a pass has and has not seen, `asked` prices learned while buying, `flags` flags
+//! `lease` holds the exclusive right to run, `runs` the records of runs, `listing` a product as a
+//! row, `catalogue` the games and `taxonomy` their categories and tags, `seen` what a pass has and has not seen, `asked` prices learned while buying, `flags` flags
 //! that change with time, `budget` the calls that G2A allows.
 
 mod asked;
@@ -15,14 +15,16 @@ mod budget;
 mod catalogue;
 mod flags;
 mod lease;
+mod listing;
 mod runs;
 mod seen;
 mod taxonomy;
 
 pub use budget::{Bucket, BucketSizes, Taken};
-pub use catalogue::{Listing, Scope, Written, known_since, write};
+pub use catalogue::{Scope, Written, known_since, write};
 pub use flags::refresh_flags;
 pub use lease::{CatalogueLock, Fence};
+pub use listing::Listing;
 pub use runs::{
     Begun, Counts, Freshness, Problem, Run, RunKind, RunStatus, Step, begin, finish, freshness, last_runs, recent_runs,
     record, watermark,

@@ -7,7 +7,7 @@
 //! one as they are next acquired.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Time of the last failure of this kind in nanoseconds since [`beginning`]; 0 before the first.
@@ -22,6 +22,19 @@ pub(crate) fn lose() {
 pub(crate) fn holds(age: Duration) -> bool {
     let lost = LOST_AT.load(Ordering::Relaxed);
     lost == 0 || age < Duration::from_nanos(now().saturating_sub(lost))
+}
+
+/// Set when a statement found the disk full: the next probe then checks for itself.
+static ROOM_DOUBTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes the next probe allocate disk space, regardless of when one last did.
+pub(crate) fn doubt_room() {
+    ROOM_DOUBTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether the disk was found full since the last call.
+pub(crate) fn take_room_doubt() -> bool {
+    ROOM_DOUBTED.swap(false, Ordering::Relaxed)
 }
 
 fn now() -> u64 {

@@ -5,6 +5,7 @@
 //! are always parameters.
 
 mod counts;
+mod filter;
 mod list;
 mod search;
 

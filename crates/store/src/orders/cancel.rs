@@ -6,8 +6,7 @@ use lockstep_domain::ids::{OrderId, UserId};
 
 use crate::audit::{self, AuditEntry};
 use crate::fulfilment::{Cancelled, EmailSettings, NotRefundable, cancel_order};
-use crate::idempotency::{Call, Known};
-use crate::orders::Idempotency;
+use crate::idempotency::{Call, Idempotency, Known};
 use crate::{Store, Subject, Tx};
 
 /// Refunds everything of an order that is not paid for at G2A; the rest continues. The audit log records the admin.

@@ -12,9 +12,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Idempotency;
 use crate::audit::{self, AuditEntry};
-use crate::idempotency::{Call, Known};
+use crate::idempotency::{Call, Idempotency, Known};
 use crate::row::{money_of, unit_state_of};
 use crate::{AsStoreError, Result, Store, StoreError, Tx};
 

@@ -18,6 +18,7 @@ use lockstep_failpoint::failpoint;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use crate::idempotency::Idempotency;
 use crate::row::{money_of, nickname_of};
 use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, guests, mail};
 
@@ -26,23 +27,6 @@ const NOTICE: Duration = Duration::from_hours(72);
 
 /// The payment method of orders.
 const BALANCE: &str = "BALANCE";
-
-/// A caller's idempotency key for placing orders: 1 to 200 characters, unique per user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Idempotency(String);
-
-impl Idempotency {
-    /// A key of 1 to 200 visible ASCII characters; `None` for anything else.
-    pub fn new(key: &str) -> Option<Self> {
-        ((1..=200).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic() || b == b' '))
-            .then(|| Self(key.to_owned()))
-    }
-
-    /// The key.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A placed order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,7 +256,7 @@ async fn placed_before(
         r#"-- store.orders.place.before
         select id, request_hash = $3 as "same!" from orders where user_id = $1 and idempotency_key = $2"#,
         user.0,
-        key.0,
+        key.as_str(),
         &checkout.digest()[..]
     )
     .fetch_optional(tx.conn())

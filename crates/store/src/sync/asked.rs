@@ -12,7 +12,7 @@ use lockstep_domain::Money;
 use lockstep_domain::price::ListPrice;
 use rust_decimal::Decimal;
 
-use super::catalogue::Listing;
+use super::listing::Listing;
 use crate::row::money_of;
 use crate::{Result, Tx};
 

@@ -284,6 +284,53 @@ async fn deliveries_of_accounts_without_records_are_erased() {
     assert_eq!(left, (2, 2));
 }
 
+/// A delivery that names a payer whose whole row is deleted at this moment.
+#[tokio::test]
+async fn deliveries_that_waited_for_a_complete_deletion_keep_nothing_of_the_payer() {
+    let world = world().await;
+    world
+        .db
+        .execute(&world.fill("update users set email_verified = true where id = {other_user}"))
+        .await;
+    let mut deleting = session(&world).await;
+    deleting.execute("begin").await.unwrap();
+    deleting
+        .execute(AssertSqlSafe(world.fill("delete from users where id = {other_user}")))
+        .await
+        .unwrap();
+    let unused = Unused {
+        source: Source::Relay,
+        reason: Reason::NotOurs,
+        detail: None,
+        event_id: None,
+        kind: None,
+    };
+    let body = br#"{"payer":"bob@example.org"}"#;
+    let commits = async {
+        let is_waited_for = "select exists (select from pg_stat_activity
+            where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0)";
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while !sqlx::query_scalar::<_, bool>(is_waited_for)
+            .fetch_one(&world.db.sql)
+            .await
+            .unwrap()
+        {
+            assert!(tokio::time::Instant::now() < deadline, "the delivery does not wait");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        deleting.execute("commit").await.unwrap();
+    };
+    let (kept, ()) = tokio::join!(deliveries::keep(&world.db.store, &unused, body), commits);
+    kept.unwrap();
+    assert_eq!(
+        world
+            .db
+            .count("unused_deliveries where body = '' and payers = '{}'")
+            .await,
+        1
+    );
+}
+
 /// Many deliveries about a payer arrive during the deletion: none of them leaves anything of the payer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_that_arrive_during_the_deletion_leave_nothing_of_the_payer() {

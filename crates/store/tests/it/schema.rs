@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lockstep_store::StoreError;
 use lockstep_testkit::TestDb;
 use sqlx::Executor as _;
 
@@ -127,6 +128,47 @@ async fn databases_of_newer_versions_are_refused() {
         .await;
     let error = db.store.migrate().await.unwrap_err().to_string();
     assert!(error.contains("9999"), "{error}");
+}
+
+/// A start that is refused changes nothing: an invalid index waits for the program that may build it.
+#[tokio::test]
+async fn databases_with_an_edited_migration_are_refused_unchanged() {
+    let db = TestDb::new().await;
+    db.execute(
+        "update _sqlx_migrations set checksum = sha384('edited') where version = 152;
+         update pg_index set indisvalid = false where indexrelid = 'top_ups_user_id_idx'::regclass",
+    )
+    .await;
+    let error = db.store.migrate().await.unwrap_err();
+    assert!(matches!(error, StoreError::Schema(_)), "{error:?}");
+    assert!(error.to_string().contains("152"), "{error}");
+    assert_eq!(validity(&db, "top_ups_user_id_idx").await.1, Some(false));
+}
+
+#[tokio::test]
+async fn addresses_from_before_are_composed_unless_another_account_has_that_form() {
+    let db = TestDb::new().await;
+    for email in [
+        "zoe\u{308}@example.org",
+        "jose\u{301}@example.org",
+        "jos\u{e9}@example.org",
+    ] {
+        db.user(email, "0.00").await;
+    }
+    db.execute(include_str!("../../migrations/0231_composed_addresses.sql"))
+        .await;
+    let emails: Vec<String> = sqlx::query_scalar("select email from users order by email collate \"C\"")
+        .fetch_all(&db.sql)
+        .await
+        .unwrap();
+    assert_eq!(
+        emails,
+        [
+            "jose\u{301}@example.org",
+            "jos\u{e9}@example.org",
+            "zo\u{eb}@example.org"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -764,3 +764,21 @@ async fn forms_sent_without_a_session_lead_to_the_login_and_back() {
     assert_eq!(shop.db.count("orders").await, 0, "nothing is bought by itself");
     assert_eq!(shop.db.count("transactions").await, 0);
 }
+
+/// Such addresses are refused now; accounts from before may have one.
+#[tokio::test]
+async fn a_new_code_for_an_address_without_mailbox_is_refused_in_words() {
+    let shop = Shop::open().await;
+    let cookies = shop.register("zoltan@example.org").await;
+    shop.db
+        .execute(r#"update users set email = '""@example.com', email_verified = false"#)
+        .await;
+    let cookies = [("cookie", cookies.as_str())];
+    let answer = shop.post("/verify-email/again", "", &cookies).await;
+    assert_ne!(answer.status, StatusCode::SEE_OTHER);
+    assert!(
+        answer.page().contains("We can’t send e-mail to this address."),
+        "{}",
+        answer.page()
+    );
+}

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use lockstep_domain::catalogue::{CatalogQuery, FacetCounts, PricePreset};
 use sqlx::{QueryBuilder, Row as _};
 
-use super::list::Filter;
+use super::filter::Filter;
 use super::search;
 use crate::{Result, Tx};
 

@@ -15,7 +15,7 @@ use rust_decimal::Decimal;
 use sqlx::types::Uuid;
 use sqlx::{Postgres, QueryBuilder, Row as _};
 
-use super::list::{Filter, Window, order_by, push_window};
+use super::filter::{Filter, Window, order_by, push_window};
 use crate::games::{Detail, views};
 use crate::{Result, Tx};
 
