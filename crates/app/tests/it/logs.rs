@@ -25,7 +25,7 @@ async fn dropped(store: &Running) -> (u64, u64) {
 
 /// Sends requests until more lines of both logs than `before` are dropped; all of them are answered.
 async fn fill_the_log(store: &Running, before: (u64, u64)) {
-    let (client, address) = (client(), store.address);
+    let (client, address) = (client(), &store.address);
     let started = Instant::now();
     loop {
         let now = dropped(store).await;
