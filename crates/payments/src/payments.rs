@@ -15,10 +15,10 @@ use lockstep_store::{Store, StoreError, traces};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::provider::{Delivered, DeliveryError, Provider, ProviderError};
+use crate::provider::{Decision, Delivered, DeliveryError, Provider, ProviderError, TestPage};
 use crate::relay::{self, Relay, RelayError};
 use crate::signature::verify;
-use crate::test_provider::{self, Decision, TestPage};
+use crate::test_provider;
 
 /// Interval between scans for top-ups that need a query to the provider.
 const LOOK_EVERY: Duration = Duration::from_secs(30);

@@ -121,7 +121,7 @@ pub struct TestPage {
 }
 
 /// A provider whose payment page is part of the shop.
-pub trait OwnPage {
+pub trait OwnPage: Send + Sync {
     /// The page of a payment.
     fn page(&self, top_up: &TopUp) -> TestPage;
 

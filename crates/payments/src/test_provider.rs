@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_core::future::BoxFuture;
-use lockstep_domain::{Money, Secret};
+use lockstep_domain::Secret;
 use lockstep_store::top_ups::{ProviderPaymentStatus, TopUp};
 use rand::RngCore as _;
 use serde_json::json;

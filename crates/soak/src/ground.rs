@@ -15,8 +15,9 @@ use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, PriceBasis, Sandbox};
 use crate::database::Database;
 use crate::instance::{Instance, Recipe};
 use crate::logs::Logs;
-use crate::machine::{Machine, succeeds};
+use crate::machine::{INSIDE, Machine, succeeds};
 use crate::postbox::Postbox;
+use crate::process::free_address;
 use crate::redis::Redis;
 
 /// The secret that seals keys in a run.

@@ -1,5 +1,6 @@
 //! Child processes that terminate with this one, signals to them, and their resource usage.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
