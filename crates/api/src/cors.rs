@@ -89,7 +89,7 @@ impl Cors {
         );
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Content-Type,Authorization,X-Requested-With,Idempotency-Key"),
+            HeaderValue::from_static("Content-Type,Authorization,X-Requested-With,Idempotency-Key,X-Request-Id"),
         );
         // One day; browsers cap it. Every call of the front-end is preflighted.
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));

@@ -182,9 +182,14 @@ const METRICS: &str = "/metrics";
 /// sales.
 pub fn metrics_router(metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
     let figures = get(async move || health::prometheus(metrics()));
+    // No page of another origin may read them, one of this machine neither.
+    let settings = Settings {
+        production: true,
+        ..Settings::default()
+    };
     Router::new()
         .route(METRICS, figures.layer(CompressionLayer::new()))
-        .layer(edge::layer(&Settings::default()))
+        .layer(edge::layer(&settings))
 }
 
 /// Makes a route answer every other method with 405.

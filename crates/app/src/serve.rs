@@ -84,6 +84,9 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     if !(parts.web && parts.work) {
         demand_store(config)?;
     }
+    // From here on requests are counted, also while the database is away.
+    let tasks = Tasks::default();
+    tasks.spawn("metrics", keep_metrics_small(metrics.clone(), stop.clone()));
     let database = Database::open(config, Use::Own).await?;
     let Some(()) = stop
         .run_until_cancelled(migrate_when_there(&database))
@@ -133,9 +136,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         watched.0.close();
     });
 
-    let tasks = Tasks::default();
     let mut buying = None;
-    tasks.spawn("metrics", keep_metrics_small(metrics.clone(), stop.clone()));
     if let Some(listener) = figures {
         tasks.spawn("figures", figures::serve(listener, metrics.clone(), stop.clone()));
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use metrics::Counter;
 
 use crate::RequestId;
 use crate::series::Series;
@@ -54,7 +55,10 @@ pub(crate) fn log(answered: &Answered<'_>) {
         &ORDINARY
     };
     let Some(left_out) = limiter.admit(second(), MOST) else {
-        metrics::counter!("lockstep_access_log_lines_skipped_total").increment(1);
+        static SKIPPED: OnceLock<Counter> = OnceLock::new();
+        SKIPPED
+            .get_or_init(|| metrics::counter!("lockstep_access_log_lines_skipped_total"))
+            .increment(1);
         return;
     };
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -98,7 +102,8 @@ impl Limiter {
     /// Whether this second has room for a line; the number of lines left out before it, if it has.
     fn admit(&self, second: u64, most: u64) -> Option<u64> {
         let mut skipped = 0;
-        if self.second.swap(second, Ordering::Relaxed) != second {
+        // A load first: a write for each request would have all cores wait for one another.
+        if self.second.load(Ordering::Relaxed) != second && self.second.swap(second, Ordering::Relaxed) != second {
             let before = self.lines.swap(0, Ordering::Relaxed);
             skipped = before.saturating_sub(most);
         }

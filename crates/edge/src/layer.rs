@@ -13,8 +13,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::MatchedPath;
 use axum::response::Response;
 use futures::{FutureExt as _, poll};
-use http::{HeaderName, Request, header};
-use lockstep_telemetry::TraceParent;
+use http::{HeaderName, Request, StatusCode, header};
 use tower::{Layer, Service};
 use tower_http::sensitive_headers::SetSensitiveRequestHeaders;
 use tracing::field::Empty;
@@ -25,6 +24,8 @@ use crate::access::{self, Answered};
 use crate::request_id::{self, RequestId};
 use crate::series::{self, Seen, Series};
 
+/// The status under which requests without an answer are counted, by nginx's custom.
+const HUNG_UP: u16 = 499;
 /// The route of requests for which there is none.
 const NO_ROUTE: &str = "unmatched";
 
@@ -169,7 +170,7 @@ where
         let shared = Arc::clone(&self.shared);
         let id = RequestId::of(request.headers());
         let series = Series::of(&self.seen, route(&request), series::name(request.method()));
-        let span = span(&series, &id, &request);
+        let span = span(&series, &id);
         let read = shared.surface.read(&request);
         // The handler is called here and not in the future below, which would require a clone of the service.
         let admitted = span.in_scope(|| {
@@ -183,13 +184,20 @@ where
             Admitted::Through(place, limit, self.inner.call(request))
         });
         let answering = answer(Arc::clone(&shared), admitted, read, id.clone()).instrument(span.clone());
+        let mut open = Open {
+            series,
+            started,
+            is_answered: false,
+        };
         Box::pin(async move {
             let mut response = answering.await;
             let (status, took) = (response.status(), started.elapsed());
+            open.is_answered = true;
+            let series = &open.series;
             series.count(status, took);
             // Outside the span, whose fields the line has itself.
             access::log(&Answered {
-                series: &series,
+                series,
                 id: &id,
                 status,
                 took,
@@ -206,6 +214,23 @@ where
             headers.insert(request_id::HEADER, id.into_header());
             Ok(response)
         })
+    }
+}
+
+/// A request whose client may hang up before its answer begins.
+struct Open {
+    series: Arc<Series>,
+    started: Instant,
+    is_answered: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.is_answered
+            && let Ok(hung_up) = StatusCode::from_u16(HUNG_UP)
+        {
+            self.series.count(hung_up, self.started.elapsed());
+        }
     }
 }
 
@@ -253,8 +278,11 @@ fn route(request: &Request<Body>) -> &str {
 
 /// The span of a request. Its fields name no person; the names with a dot are OpenTelemetry's, and set only for it.
 ///
+/// It begins a trace: a `traceparent` of the client is not read, because anyone could decide with it what is sampled, and
+/// join the orders of others in one trace.
+///
 /// It is at level ERROR so that no filter of the log removes it: the lines that remain need its id most.
-fn span(series: &Series, id: &RequestId, request: &Request<Body>) -> Span {
+fn span(series: &Series, id: &RequestId) -> Span {
     if series.route() == access::UNLOGGED {
         return Span::none();
     }
@@ -271,21 +299,14 @@ fn span(series: &Series, id: &RequestId, request: &Request<Body>) -> Span {
         http.route = Empty,
         http.response.status_code = Empty,
     );
-    let parent = TraceParent::of(request.headers());
-    if let Some(parent) = parent {
-        lockstep_telemetry::continue_trace(&span, parent);
-    }
     if lockstep_telemetry::is_exporting() {
         span.record("otel.name", format_args!("{} {}", series.method(), series.route()));
         span.record("otel.kind", "server");
         span.record("http.request.method", series.method());
         span.record("http.route", series.route());
     }
-    let trace = parent
-        .or_else(|| lockstep_telemetry::of_span(&span))
-        .map(TraceParent::trace);
-    if let Some(trace) = trace {
-        span.record("trace_id", format_args!("{trace:032x}"));
+    if let Some(context) = lockstep_telemetry::of_span(&span) {
+        span.record("trace_id", format_args!("{:032x}", context.trace()));
     }
     span
 }

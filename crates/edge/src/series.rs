@@ -16,7 +16,7 @@ pub const DURATION_SECONDS: &str = "http_request_duration_seconds";
 /// The steps are where a reader of the figures decides something: 1 ms separates answers from memory from those that
 /// asked the database; 5 to 100 ms are reads and orders (p99 of an uncached list: 20 to 70 ms); 250 ms is a log-in,
 /// which hashes a password on purpose; 1 s is what the log calls slow; 2.5 s is a full wait for a lock or a connection;
-/// 10 s is the time limit, so nothing but an upload is beyond it. Ten buckets for each route and method keep the scrape
+/// 10 s is the time limit, so nothing but an upload is beyond it. Eleven buckets for each route and method keep the scrape
 /// below a megabyte.
 pub const DURATION_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
@@ -47,13 +47,13 @@ pub(crate) struct Series {
     seconds: OnceLock<Histogram>,
 }
 
-/// The series of an endpoint, which is asked for one route and, but for HEAD, one method.
-pub(crate) type Seen = Arc<OnceLock<Arc<Series>>>;
+/// The series of an endpoint, which is asked for one route and one method; and for HEAD, which it answers as GET.
+pub(crate) type Seen = Arc<[OnceLock<Arc<Series>>; 2]>;
 
 impl Series {
     /// The series of this request, from `seen` if it is the endpoint's.
-    pub(crate) fn of(seen: &OnceLock<Arc<Self>>, route: &str, method: &'static str) -> Arc<Self> {
-        let usual = seen.get_or_init(|| Arc::new(Self::new(route, method)));
+    pub(crate) fn of(seen: &[OnceLock<Arc<Self>>; 2], route: &str, method: &'static str) -> Arc<Self> {
+        let usual = seen[usize::from(method == "HEAD")].get_or_init(|| Arc::new(Self::new(route, method)));
         if usual.method == method && *usual.route == *route {
             Arc::clone(usual)
         } else {
@@ -114,5 +114,19 @@ pub(crate) const fn name(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         Method::OPTIONS => "OPTIONS",
         _ => "OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_series_of_an_endpoint_are_made_once_also_after_a_head_request() {
+        let seen = Seen::default();
+        for method in ["HEAD", "GET"] {
+            let first = Series::of(&seen, "/games", method);
+            assert!(Arc::ptr_eq(&first, &Series::of(&seen, "/games", method)), "{method}");
+        }
     }
 }

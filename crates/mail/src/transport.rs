@@ -135,6 +135,7 @@ impl EmailTransport {
         // Without one, lettre reads the addresses back from the header, and not every address that it writes.
         let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()]).map_err(|_| nowhere())?;
         let needs_utf8 = !to.user().is_ascii();
+        let sent_to = [recipient.to_owned(), to.to_string()];
         let message = Message::builder()
             .envelope(envelope)
             .from(from.clone())
@@ -152,18 +153,25 @@ impl EmailTransport {
             )
             .map_err(|_| EmailTransportError::Refused("the e-mail cannot be encoded".into()))?;
         match self {
-            Self::Smtp { transport, .. } => match tokio::time::timeout(TIMEOUT * 2, transport.send(message)).await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) if error.is_permanent() => Err(EmailTransportError::Refused(error.to_string())),
-                // The server lacks SMTPUTF8: it would say the same every time.
-                Ok(Err(error)) if needs_utf8 && error.is_client() && error.to_string().contains("non-ascii") => {
-                    Err(EmailTransportError::Address(
-                        "recipient: the mail server takes no letters outside ASCII before the @".into(),
-                    ))
+            Self::Smtp { transport, .. } => {
+                // A server's answer may repeat the address.
+                let text = |error: lettre::transport::smtp::Error| {
+                    let text = error.to_string();
+                    sent_to.iter().fold(text, |text, to| text.replace(to.as_str(), "…"))
+                };
+                match tokio::time::timeout(TIMEOUT * 2, transport.send(message)).await {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err(error)) if error.is_permanent() => Err(EmailTransportError::Refused(text(error))),
+                    // The server lacks SMTPUTF8: it would say the same every time.
+                    Ok(Err(error)) if needs_utf8 && error.is_client() && error.to_string().contains("non-ascii") => {
+                        Err(EmailTransportError::Address(
+                            "recipient: the mail server takes no letters outside ASCII before the @".into(),
+                        ))
+                    }
+                    Ok(Err(error)) => Err(EmailTransportError::Later(text(error))),
+                    Err(_) => Err(EmailTransportError::Later("the mail server is too slow".into())),
                 }
-                Ok(Err(error)) => Err(EmailTransportError::Later(error.to_string())),
-                Err(_) => Err(EmailTransportError::Later("the mail server is too slow".into())),
-            },
+            }
             Self::Folder { path, .. } => {
                 let name = format!("{}-{id}.eml", created_at.format("%Y%m%dT%H%M%S"));
                 put(path, &name, &message.formatted())

@@ -168,7 +168,7 @@ fn ids_in(body: &[u8]) -> Vec<Uuid> {
         .collect()
 }
 
-/// The e-mail addresses in a body, normalised like those of accounts, the first of them.
+/// The e-mail addresses in a body, normalised like those of accounts, the first of them, each in all its spellings.
 fn emails_in(body: &[u8]) -> Vec<String> {
     let body = String::from_utf8_lossy(body);
     let mut found = Vec::new();
@@ -202,11 +202,11 @@ fn emails_of_text(text: &str, found: &mut Vec<String>) {
         // A sentence may end with an address.
         let email =
             Email::of_existing_account(word).or_else(|_| Email::of_existing_account(word.trim_end_matches('.')));
-        if let Ok(email) = email
-            && found.len() < MAX_EMAILS
-            && !found.iter().any(|known| known == email.as_str())
-        {
-            found.push(email.to_string());
+        // An account has one of the spellings.
+        for spelling in email.iter().flat_map(Email::spellings) {
+            if found.len() < MAX_EMAILS && !found.contains(&spelling) {
+                found.push(spelling);
+            }
         }
     }
 }

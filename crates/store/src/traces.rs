@@ -1,12 +1,17 @@
 //! The trace context in which a row was written, for the work that is done for it later: see
 //! `0230_trace_context.sql`. Without an exporter of traces nothing here asks the database.
 
+use std::time::Duration;
+
 use lockstep_domain::ids::{OrderId, TopUpId};
 use lockstep_telemetry::TraceParent;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{Result, Store};
+
+/// How long a look-up may take.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Every row that the transaction writes from now on has the trace context `parent`, where it has one.
 pub(crate) async fn set(conn: &mut PgConnection, parent: TraceParent) -> Result<()> {
@@ -25,11 +30,10 @@ macro_rules! find {
         if !lockstep_telemetry::is_exporting() {
             return None;
         }
-        let found = sqlx::query_scalar!($statement, $id)
-            .fetch_optional($store.alone())
-            .await;
-        // No work may fail for want of a trace.
-        found.ok()??.as_deref()?.parse().ok()
+        let found = sqlx::query_scalar!($statement, $id).fetch_optional($store.alone());
+        // No work may fail, or wait for long, for want of a trace.
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.ok()?.ok()??.as_deref()?.parse().ok()
     }};
 }
 

@@ -20,10 +20,12 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Metadata, Span, Subscriber};
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::Filter;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::{Collector, ExportError, TraceParent};
@@ -51,10 +53,9 @@ pub fn start<S>(collector: &Collector) -> Result<(Box<dyn Layer<S> + Send + Sync
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    let has_scheme = ["http://", "https://"]
-        .iter()
-        .any(|scheme| collector.endpoint.starts_with(scheme));
-    if !has_scheme {
+    // What cannot be read is not shown: it may hold a password.
+    let endpoint = reqwest::Url::parse(&collector.endpoint).map_err(ExportError::of)?;
+    if !matches!(endpoint.scheme(), "http" | "https") || !endpoint.has_host() {
         return Err(ExportError::of("it has to begin with http:// or https://"));
     }
     let exporter = SpanExporter::builder()
@@ -77,14 +78,27 @@ where
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
-        .with_filter(filter_fn(is_exported).with_max_level_hint(LevelFilter::DEBUG));
+        .with_filter(only_spans());
     IS_EXPORTING.store(true, Ordering::Relaxed);
     Ok((layer.boxed(), Exporter(provider)))
 }
 
-/// Spans of our crates, and what they warn of. The access log would say in an event what the span says.
-fn is_exported(what: &Metadata<'_>) -> bool {
-    what.target().starts_with("lockstep") && (what.is_span() || *what.level() <= Level::WARN)
+/// Lets the spans of our crates pass, and no event: the text of an error may come from another server and name a
+/// person.
+///
+/// It is asked anew for each span. A filter whose answer is cached keeps, for the next span of its thread, the answer that
+/// it gave to `tracing::enabled!` for an event that was then not sent (tracing-subscriber 0.3).
+fn only_spans<S: Subscriber>() -> impl Filter<S> {
+    let is_exported = |what: &Metadata<'_>| what.is_span() && what.target().starts_with("lockstep");
+    dynamic_filter_fn(move |what, _| is_exported(what))
+        .with_callsite_filter(move |what| {
+            if is_exported(what) {
+                Interest::sometimes()
+            } else {
+                Interest::never()
+            }
+        })
+        .with_max_level_hint(LevelFilter::DEBUG)
 }
 
 /// Sends the batches on this runtime.
@@ -205,5 +219,45 @@ pub(crate) fn continue_trace(span: &Span, parent: TraceParent) {
     );
     if let Err(error) = span.set_parent(Context::new().with_remote_span_context(parent)) {
         tracing::debug!(%error, "a span has begun before its parent was known");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use tracing::span::{Attributes, Id};
+    use tracing_subscriber::layer::{Context as LayerContext, SubscriberExt as _};
+
+    use super::*;
+
+    /// Counts the spans that pass.
+    struct Counting(Arc<AtomicUsize>);
+
+    impl<S: Subscriber> Layer<S> for Counting {
+        fn on_new_span(&self, _attributes: &Attributes<'_>, _id: &Id, _ctx: LayerContext<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The access log asks whether a line would be written, and above its limit writes none.
+    #[test]
+    fn a_line_that_is_asked_for_and_not_written_hides_no_span() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let subscriber = tracing_subscriber::registry()
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_writer(std::io::sink)
+                    .with_filter(LevelFilter::INFO),
+            )
+            .with(Counting(Arc::clone(&count)).with_filter(only_spans()));
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..3 {
+                assert!(tracing::enabled!(target: "access", tracing::Level::INFO));
+                drop(tracing::error_span!("request"));
+            }
+        });
+        assert_eq!(count.load(Ordering::Relaxed), 3);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 /// The header that carries a [`TraceParent`].
 pub const HEADER: HeaderName = HeaderName::from_static("traceparent");
@@ -33,16 +33,6 @@ impl TraceParent {
             return None;
         }
         Some(Self { trace, span, flags })
-    }
-
-    /// The one that a request carries, if it carries exactly one and that is valid.
-    pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut sent = headers.get_all(HEADER).iter();
-        let only = sent.next()?;
-        if sent.next().is_some() {
-            return None;
-        }
-        only.to_str().ok()?.parse().ok()
     }
 
     /// Id of the trace.
@@ -97,7 +87,6 @@ impl FromStr for TraceParent {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -127,16 +116,6 @@ mod tests {
         ] {
             assert_eq!(text.parse::<TraceParent>().is_ok(), is_read, "{text:?}");
         }
-    }
-
-    #[test]
-    fn two_headers_are_none() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(TraceParent::of(&headers), None);
-        headers.append(HEADER, HeaderValue::from_static(EXAMPLE));
-        assert_eq!(TraceParent::of(&headers).unwrap().to_string(), EXAMPLE);
-        headers.append(HEADER, HeaderValue::from_static(EXAMPLE));
-        assert_eq!(TraceParent::of(&headers), None);
     }
 
     proptest! {

@@ -167,7 +167,7 @@ async fn preflight_of_an_allowed_origin_returns_an_empty_200() {
             "{path}"
         );
         let allowed = answer.header("access-control-allow-headers").unwrap();
-        for name in ["Content-Type", "Authorization", "X-Requested-With"] {
+        for name in ["Content-Type", "Authorization", "X-Requested-With", "X-Request-Id"] {
             assert!(allowed.contains(name), "{path}: {allowed}");
         }
         assert!(answer.header("vary").unwrap().contains("origin"), "{path}");

@@ -18,9 +18,8 @@ use crate::program::{DEADLINE, Running, client, lockstep, with_account};
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "Correct-Horse-1";
-/// The trace of whoever sends the order, and their span.
-const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
-const CALLER: &str = "b7ad6b7169203331";
+/// The trace that the client claims, which is not believed.
+const CLAIMED: &str = "0af7651916cd43dd8448eb211c80319c";
 
 /// A span as the collector received it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +72,8 @@ fn spans(request: &ExportTraceServiceRequest) -> Vec<Received> {
         let service = attributes
             .filter(|attribute| attribute.key == "service.name")
             .map(|attribute| format!("{:?}", attribute.value))
-            .collect::<String>();
+            .next()
+            .unwrap_or_default();
         let of_us = resource.scope_spans.iter().flat_map(|scope| &scope.spans);
         spans.extend(of_us.map(|span| Received {
             service: service.clone(),
@@ -136,7 +136,7 @@ async fn one_order_is_one_trace_from_click_to_key() {
     let placed = client()
         .post(format!("http://{}/api/orders", web.address))
         .bearer_auth(&token)
-        .header("traceparent", format!("00-{TRACE}-{CALLER}-01"))
+        .header("traceparent", format!("00-{CLAIMED}-b7ad6b7169203331-01"))
         .json(&json!({"items": [{"gameId": game, "quantity": 1}]}))
         .timeout(DEADLINE)
         .send()
@@ -146,8 +146,11 @@ async fn one_order_is_one_trace_from_click_to_key() {
     let id = placed.headers()["x-request-id"].to_str().unwrap().to_owned();
 
     let began = Instant::now();
-    let found = loop {
-        let found = collector.of_trace(TRACE);
+    let (trace, found) = loop {
+        let all = collector.all();
+        let request = all.iter().find(|span| span.attributes.contains(&id));
+        let trace = request.map(|span| span.trace.clone()).unwrap_or_default();
+        let found = collector.of_trace(&trace);
         let has = |(service, name): &(&str, &str)| {
             found
                 .iter()
@@ -155,7 +158,7 @@ async fn one_order_is_one_trace_from_click_to_key() {
         };
         let missing: Vec<_> = EXPECTED.iter().filter(|expected| !has(expected)).collect();
         if missing.is_empty() {
-            break found;
+            break (trace, found);
         }
         let names: BTreeSet<_> = found.iter().map(|span| (&span.service, &span.name)).collect();
         let others: BTreeSet<_> = collector.all().into_iter().map(|span| span.name).collect();
@@ -166,14 +169,16 @@ async fn one_order_is_one_trace_from_click_to_key() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
 
-    // A tree: each span's parent is the caller's or a span of the same trace.
-    let known: BTreeSet<&str> = found.iter().map(|span| &*span.span).chain([CALLER]).collect();
+    // A tree, whose root is the request.
+    assert_ne!(trace, CLAIMED);
+    let known: BTreeSet<&str> = found.iter().map(|span| &*span.span).collect();
     for span in &found {
-        assert!(known.contains(&*span.parent), "{span:?} has no parent in {found:#?}");
+        let is_root = span.parent.is_empty() && span.name == "POST /api/orders";
+        assert!(
+            is_root || known.contains(&*span.parent),
+            "{span:?} has no parent in {found:#?}"
+        );
     }
-    let request = found.iter().find(|span| span.name == "POST /api/orders").unwrap();
-    assert_eq!(request.parent, CALLER);
-    assert!(request.attributes.contains(&id), "{request:?}");
 
     // The supplier was told of the trace, in every call for the order.
     let control = g2a.control();
@@ -182,7 +187,7 @@ async fn one_order_is_one_trace_from_click_to_key() {
     let mut told = 0;
     for call in of_the_order {
         let parent = call.traceparent.as_deref().unwrap_or_default();
-        assert!(parent.starts_with(&format!("00-{TRACE}-")), "{call:?}");
+        assert!(parent.starts_with(&format!("00-{trace}-")), "{call:?}");
         told += 1;
     }
     assert!(told >= 3, "{calls:#?}");
@@ -199,6 +204,11 @@ async fn one_order_is_one_trace_from_click_to_key() {
     let shown: Value = shown.json().await.unwrap();
     let key = shown.pointer("/data/keys/0/key").and_then(Value::as_str);
     let key = key.unwrap_or_else(|| panic!("the key was delivered: {shown}"));
+    let is_shown = |span: &Received| span.name == "GET /api/orders/{id}";
+    while !collector.all().iter().any(is_shown) {
+        assert!(began.elapsed() < DEADLINE, "the last request was exported");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     for span in collector.all() {
         for private in [EMAIL, PASSWORD, &*token, SECRET, key] {
             let text = format!("{} {}", span.name, span.attributes);
@@ -228,7 +238,7 @@ async fn register(web: &Running) -> String {
     unreachable!("it is asked again and again")
 }
 
-/// A collector that is down, or answers nonsense, costs the shop nothing: it says so once and sells on.
+/// A collector that is down costs the shop nothing: it says so once and sells on.
 #[tokio::test]
 async fn a_collector_that_is_down_is_told_once_and_nothing_waits_for_it() {
     let db = TestDb::new().await;

@@ -92,7 +92,7 @@ pub const LISTS: [List; 12] = [
     list!(
         "orders",
         "orders",
-        "select to_jsonb(o) || jsonb_build_object(
+        "select to_jsonb(o) - 'traceparent' || jsonb_build_object(
                     'items', (select coalesce(jsonb_agg(to_jsonb(i) || jsonb_build_object('title', g.title)), '[]')
                                 from order_items i join games g on g.id = i.game_id where i.order_id = o.id),
                     'keys', (select coalesce(jsonb_agg(to_jsonb(k) - array['key_ciphertext', 'key_hash']), '[]')
@@ -113,7 +113,7 @@ pub const LISTS: [List; 12] = [
     list!(
         "topUps",
         "top_ups",
-        "select to_jsonb(p) - 'redirect_url' as line, p.created_at as at, p.id
+        "select to_jsonb(p) - array['redirect_url', 'traceparent'] as line, p.created_at as at, p.id
            from top_ups p
           where p.user_id = $1 and (p.created_at, p.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
@@ -180,7 +180,7 @@ pub const LISTS: [List; 12] = [
     list!(
         "letters",
         "letters",
-        "select to_jsonb(m) - array['letter', 'sealed', 'lease'] as line, m.created_at as at, m.id
+        "select to_jsonb(m) - array['letter', 'sealed', 'lease', 'traceparent'] as line, m.created_at as at, m.id
            from mail_outbox m
           where m.user_id = $1 and (m.created_at, m.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),

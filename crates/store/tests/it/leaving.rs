@@ -284,6 +284,44 @@ async fn deliveries_of_accounts_without_records_are_erased() {
     assert_eq!(left, (2, 2));
 }
 
+/// The old store kept an address with an accent as one letter or as two, and a payment service sends either.
+#[tokio::test]
+async fn payers_are_found_however_their_address_is_spelled() {
+    for (stored, sent) in [
+        ("zoe\u{308}@example.org", "zo\u{eb}@example.org"),
+        ("zo\u{eb}@example.org", "zoe\u{308}@example.org"),
+    ] {
+        let world = world().await;
+        let user = UserId(world.id("other_user"));
+        sqlx::query("update users set email = $2, email_verified = true where id = $1")
+            .bind(user.0)
+            .bind(stored)
+            .execute(&world.db.sql)
+            .await
+            .unwrap();
+        let unused = Unused {
+            source: Source::Relay,
+            reason: Reason::NotOurs,
+            detail: None,
+            event_id: None,
+            kind: None,
+        };
+        let body = format!("{{\"payer\":\"{sent}\"}}");
+        deliveries::keep(&world.db.store, &unused, body.as_bytes())
+            .await
+            .unwrap();
+        accounts::delete(&world.db.store, user, false).await.unwrap();
+        assert_eq!(
+            world
+                .db
+                .count("unused_deliveries where body = '' and payers = '{}'")
+                .await,
+            1,
+            "{stored:?} {sent:?}"
+        );
+    }
+}
+
 /// A delivery that names a payer whose whole row is deleted at this moment.
 #[tokio::test]
 async fn deliveries_that_waited_for_a_complete_deletion_keep_nothing_of_the_payer() {

@@ -146,32 +146,6 @@ async fn databases_with_an_edited_migration_are_refused_unchanged() {
 }
 
 #[tokio::test]
-async fn addresses_from_before_are_composed_unless_another_account_has_that_form() {
-    let db = TestDb::new().await;
-    for email in [
-        "zoe\u{308}@example.org",
-        "jose\u{301}@example.org",
-        "jos\u{e9}@example.org",
-    ] {
-        db.user(email, "0.00").await;
-    }
-    db.execute(include_str!("../../migrations/0231_composed_addresses.sql"))
-        .await;
-    let emails: Vec<String> = sqlx::query_scalar("select email from users order by email collate \"C\"")
-        .fetch_all(&db.sql)
-        .await
-        .unwrap();
-    assert_eq!(
-        emails,
-        [
-            "jose\u{301}@example.org",
-            "jos\u{e9}@example.org",
-            "zo\u{eb}@example.org"
-        ]
-    );
-}
-
-#[tokio::test]
 async fn the_data_model_describes_every_table() {
     let db = TestDb::new().await;
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/data-model.md");
