@@ -12,7 +12,7 @@ const CODES: &str = "/api/admin/promo-codes";
 async fn make(staff: &Client<'_>, body: Value) -> Value {
     let made = staff.post(CODES, body).await;
     assert_eq!(made.status, 201, "{}", made.json());
-    made.data()
+    made.json()["data"].take()
 }
 
 #[tokio::test]

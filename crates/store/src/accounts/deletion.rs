@@ -44,7 +44,7 @@ pub async fn delete_by_staff(store: &Store, by: UserId, id: UserId) -> Result<De
         .tx_about("accounts.delete_by_staff", &[id.into()], move |tx| {
             Box::pin(async move {
                 // Before all other locks, as whoever changes a role does.
-                not_the_last_admin(tx, id).await?;
+                staff::lock_owners(tx).await?;
                 let by = By::Staff(by);
                 staff::allow(tx, &by, Permission::UsersDelete, id).await?;
                 // Before the deletion: an account with an entry is kept, so one may delete one's own.
