@@ -8,7 +8,7 @@ use lockstep_store::accounts::{AccountError, delete_by_staff, staff};
 use lockstep_store::admin::{promo_codes, user_change};
 use lockstep_store::audit::By;
 use lockstep_store::fulfilment::EmailSettings;
-use lockstep_store::{Result, StoreError, orders};
+use lockstep_store::{Result, orders};
 use uuid::Uuid;
 
 use crate::{
@@ -72,7 +72,7 @@ impl BackOffice {
     /// The promo codes, newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`lockstep_store::StoreError`].
     pub async fn promo_codes(&self, _by: &Admin) -> Result<Vec<PromoCodeRow>> {
         let read = self.store.read(|tx| Box::pin(promo_codes::list(tx))).await?;
         Ok(read.value)
@@ -81,7 +81,7 @@ impl BackOffice {
     /// A promo code.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`lockstep_store::StoreError`].
     pub async fn promo_code(&self, _by: &Admin, id: Uuid) -> Result<Option<PromoCodeRow>> {
         let read = self.store.read(|tx| Box::pin(promo_codes::detail(tx, id))).await?;
         Ok(read.value)
@@ -90,7 +90,7 @@ impl BackOffice {
     /// Figures about all promo codes.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`lockstep_store::StoreError`].
     pub async fn promo_code_statistics(&self, _by: &Admin) -> Result<PromoCodeStatistics> {
         let read = self.store.read(|tx| Box::pin(promo_codes::statistics(tx))).await?;
         Ok(read.value)
@@ -102,7 +102,7 @@ impl BackOffice {
     /// [`PromoCodeError`].
     pub async fn create_promo_code(&self, by: &Admin, new: &NewPromoCode) -> Result<PromoCodeRow, PromoCodeError> {
         let id = lockstep_store::promo_codes::create(&self.store, new, &by_staff(by)).await?;
-        let made = self.promo_code(by, id).await.map_err(StoreError::from)?;
+        let made = self.promo_code(by, id).await?;
         made.ok_or_else(|| PromoCodeError::Unknown(new.code.clone()))
     }
 

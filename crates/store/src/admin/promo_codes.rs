@@ -15,7 +15,7 @@ use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
 const MOST: i64 = 10_000;
 
 /// A code as it stands in its row.
-struct Code {
+struct Stored {
     id: Uuid,
     code: String,
     discount: Decimal,
@@ -27,7 +27,7 @@ struct Code {
     created_at: DateTime<Utc>,
 }
 
-impl Code {
+impl Stored {
     fn view(self) -> Result<PromoCodeRow> {
         Ok(PromoCodeRow {
             id: self.id,
@@ -67,7 +67,7 @@ pub struct PromoCodeChange {
 /// [`StoreError`].
 pub async fn list(tx: &mut Tx) -> Result<Vec<PromoCodeRow>> {
     let rows = sqlx::query_as!(
-        Code,
+        Stored,
         "-- store.admin.promo_codes.list
         select id, code, discount, max_uses, used_count, valid_from, valid_until, active, created_at
           from promo_codes order by created_at desc, code limit $1",
@@ -75,7 +75,7 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<PromoCodeRow>> {
     )
     .fetch_all(tx.conn())
     .await?;
-    rows.into_iter().map(Code::view).collect()
+    rows.into_iter().map(Stored::view).collect()
 }
 
 /// A code; `None` if there is none with this id.
@@ -84,7 +84,7 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<PromoCodeRow>> {
 /// [`StoreError`].
 pub async fn detail(tx: &mut Tx, id: Uuid) -> Result<Option<PromoCodeRow>> {
     let row = sqlx::query_as!(
-        Code,
+        Stored,
         "-- store.admin.promo_codes.detail
         select id, code, discount, max_uses, used_count, valid_from, valid_until, active, created_at
           from promo_codes where id = $1",
@@ -92,7 +92,7 @@ pub async fn detail(tx: &mut Tx, id: Uuid) -> Result<Option<PromoCodeRow>> {
     )
     .fetch_optional(tx.conn())
     .await?;
-    row.map(Code::view).transpose()
+    row.map(Stored::view).transpose()
 }
 
 /// Figures about all codes.
@@ -163,7 +163,7 @@ async fn change_in(tx: &mut Tx, by: &By, id: Uuid, asked: &PromoCodeChange) -> R
         return Err(PromoCodeError::InUse);
     }
     let after = sqlx::query_as!(
-        Code,
+        Stored,
         "-- store.admin.promo_codes.change
         update promo_codes
            set code = coalesce($2, code), discount = coalesce($3, discount),
@@ -183,7 +183,7 @@ async fn change_in(tx: &mut Tx, by: &By, id: Uuid, asked: &PromoCodeChange) -> R
     )
     .fetch_one(tx.conn())
     .await?;
-    let facts = |code: &Code| {
+    let facts = |code: &Stored| {
         json!({
             "code": code.code, "discount": code.discount, "maxUses": code.max_uses, "validFrom": code.valid_from,
             "validUntil": code.valid_until, "active": code.active,
@@ -225,9 +225,9 @@ pub async fn delete(store: &Store, by: &By, id: Uuid) -> Result<(), PromoCodeErr
 }
 
 /// Locks a code: no order uses it until the transaction ends.
-async fn lock(tx: &mut Tx, id: Uuid) -> Result<Code, PromoCodeError> {
+async fn lock(tx: &mut Tx, id: Uuid) -> Result<Stored, PromoCodeError> {
     let row = sqlx::query_as!(
-        Code,
+        Stored,
         "-- store.admin.promo_codes.lock
         select id, code, discount, max_uses, used_count, valid_from, valid_until, active, created_at
           from promo_codes where id = $1 for update",
@@ -239,7 +239,7 @@ async fn lock(tx: &mut Tx, id: Uuid) -> Result<Code, PromoCodeError> {
 }
 
 /// Whether an order names the code, whether or not it counts as a use.
-async fn is_used(tx: &mut Tx, code: &Code) -> Result<bool, PromoCodeError> {
+async fn is_used(tx: &mut Tx, code: &Stored) -> Result<bool, PromoCodeError> {
     Ok(sqlx::query_scalar!(
         r#"-- store.admin.promo_codes.is_used
         select exists (select 1 from orders where promo_code = $1) as "is_used!""#,
