@@ -1,7 +1,10 @@
 //! The use cases of staff, shared by the JSON API and the console.
 //!
-//! Every use case takes the [`Admin`] who calls it, which only a checked session with that role can create. Lists are
-//! read in one snapshot, so that a page matches its total. Nothing is cached: staff decide from what they see.
+//! Every use case takes the [`Admin`] who calls it, which only a checked session of staff can create; the route has
+//! checked the permission. Lists are read in one snapshot, so that a page matches its total. Nothing is cached: staff
+//! decide from what they see.
+
+mod changes;
 
 use chrono::{DateTime, Utc};
 use lockstep_auth::Admin;
@@ -13,13 +16,18 @@ use lockstep_domain::admin::{
 use lockstep_domain::cart::{Cart, CartOwner, Wishlist};
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
-use lockstep_store::admin::{carts, dashboard, games, orders, sync, transactions, users};
+use lockstep_domain::staff::Permission;
+use lockstep_store::admin::{carts, dashboard, games, orders, sync, transactions, user_change, users};
 use lockstep_store::{Result, Store};
 
 pub use lockstep_store::admin::carts::Filter as CartFilter;
 pub use lockstep_store::admin::games::Taxonomy;
+pub use lockstep_store::admin::promo_codes::PromoCodeChange;
 pub use lockstep_store::admin::transactions::{Filter as TransactionFilter, Method};
+pub use lockstep_store::admin::user_change::{UserChange, UserChangeError};
 pub use lockstep_store::admin::users::{Filter as UserFilter, Kind as ActivityKind, Span};
+pub use lockstep_store::orders::{ChangeError as OrderChangeError, Changed as ChangedOrder, OrderChange};
+pub use lockstep_store::promo_codes::{NewPromoCode, PromoCodeError};
 
 /// The use cases of staff over one store. Cheap to create.
 ///
@@ -36,14 +44,18 @@ impl BackOffice {
         Self { store }
     }
 
-    /// Key figures of the shop as of `now`.
+    /// Key figures of the shop as of `now`; without addresses for those who may not read users.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
     #[tracing::instrument(name = "admin.dashboard", skip_all)]
-    pub async fn dashboard(&self, _by: &Admin, now: DateTime<Utc>) -> Result<Dashboard> {
+    pub async fn dashboard(&self, by: &Admin, now: DateTime<Utc>) -> Result<Dashboard> {
         let read = self.store.read(|tx| Box::pin(dashboard::read(tx, now))).await?;
-        Ok(read.value)
+        Ok(if by.may(Permission::UsersRead) {
+            read.value
+        } else {
+            read.value.without_people()
+        })
     }
 
     /// Lists users.
@@ -59,13 +71,18 @@ impl BackOffice {
         Ok(read.await?.value)
     }
 
-    /// A user with their newest orders and transactions.
+    /// A user with their newest orders and transactions. The session is remembered to have been shown the balance, with
+    /// which a form of [`change_user`](Self::change_user) is compared.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
     #[tracing::instrument(name = "admin.user", skip_all)]
-    pub async fn user(&self, _by: &Admin, id: UserId) -> Result<Option<UserDetail>> {
+    pub async fn user(&self, by: &Admin, id: UserId) -> Result<Option<UserDetail>> {
         let read = self.store.read(|tx| Box::pin(users::detail(tx, id))).await?;
+        if let Some(shown) = read.value.as_ref().filter(|_| by.may(Permission::UsersWrite)) {
+            // Without this record a form is refused until the user is read again: no reason to show nothing now.
+            let _noted = user_change::note_balance(&self.store, by.caller().session(), id, shown.user.balance).await;
+        }
         Ok(read.value)
     }
 

@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, Request};
 use futures::TryStreamExt as _;
 use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
+use lockstep_domain::admin::Percent;
 use lockstep_domain::ids::GameId;
 use lockstep_domain::money::MoneyError;
 use serde_json::{Map, Value};
@@ -164,6 +165,9 @@ impl Field for Vec<NewOrderItem> {
     }
 }
 
+/// A field of an update that can also be cleared. Outer `None`: it is left out; inner `None`: it is `null`.
+pub(crate) type Given<T> = Option<Option<T>>;
+
 /// A game and its quantity.
 #[derive(Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "camelCase")]
@@ -257,7 +261,7 @@ impl<'b> Form<'b> {
     }
 
     /// An optional integer. A number outside the range of `i64` is an error as well.
-    fn whole_number(&mut self, path: &'static str) -> Option<i64> {
+    pub(crate) fn whole_number(&mut self, path: &'static str) -> Option<i64> {
         let value = self.get(path)?;
         let number = value.as_i64();
         if number.is_none() {
@@ -278,6 +282,41 @@ impl<'b> Form<'b> {
     fn required_number(&mut self, path: &'static str) -> i64 {
         self.missing(path);
         self.whole_number(path).unwrap_or_default()
+    }
+
+    /// An optional integer that `null` clears.
+    pub(crate) fn given_number(&mut self, path: &'static str) -> Given<i64> {
+        match self.fields.get(path)? {
+            Value::Null => Some(None),
+            _ => self.whole_number(path).map(Some),
+        }
+    }
+
+    /// An optional string that `null` or an empty text clears.
+    pub(crate) fn given_text(&mut self, path: &'static str) -> Given<String> {
+        self.changed_text(path)
+            .map(|text| Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// An optional percentage: a number above 0 and at most 100 with at most two decimals.
+    pub(crate) fn percent(&mut self, path: &'static str) -> Option<Percent> {
+        let value = self.get(path)?;
+        let number = value.as_number().map(ToString::to_string);
+        let percent = number.and_then(|number| number.parse().ok());
+        if percent.is_none() {
+            self.fault(
+                path,
+                "not_a_percentage",
+                "This field must be a number above 0 and at most 100, with at most two decimals",
+            );
+        }
+        percent
+    }
+
+    /// A required percentage; `None` only if it is missing or invalid, which is recorded.
+    pub(crate) fn required_percent(&mut self, path: &'static str) -> Option<Percent> {
+        self.missing(path);
+        self.percent(path)
     }
 
     /// A required game ID. The existing front-end sends the whole game object in one place; its `id` is read then.

@@ -12,9 +12,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::{ApiError, Envelope as Failure};
-use crate::{
-    account, admin, admin_money, auth, cart, games, health, money, orders, stock_alerts, user, webhook, wishlist,
-};
+use crate::{account, admin, auth, cart, games, health, money, orders, stock_alerts, user, webhook, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -63,7 +61,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The OpenAPI documents of the API's parts, to be merged.
-fn parts() -> [utoipa::openapi::OpenApi; 11] {
+fn parts() -> [utoipa::openapi::OpenApi; 10] {
     [
         Description::openapi(),
         auth::Description::openapi(),
@@ -75,7 +73,6 @@ fn parts() -> [utoipa::openapi::OpenApi; 11] {
         orders::Description::openapi(),
         money::Description::openapi(),
         admin::description(),
-        admin_money::Description::openapi(),
     ]
 }
 

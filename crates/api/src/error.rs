@@ -249,7 +249,9 @@ impl From<AuthError> for ApiError {
             | AuthError::SecondFactorNeeded
             | AuthError::SecondFactorWrong
             | AuthError::NotSignedIn => (StatusCode::UNAUTHORIZED, None),
-            AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => (StatusCode::FORBIDDEN, None),
+            AuthError::Forbidden | AuthError::AdminNeedsSecondFactor | AuthError::Account(AccountError::Refused(_)) => {
+                (StatusCode::FORBIDDEN, None)
+            }
             AuthError::EmailTaken
             | AuthError::Account(
                 AccountError::EmailTaken
@@ -257,6 +259,7 @@ impl From<AuthError> for ApiError {
                 | AccountError::AlreadyVerified
                 | AccountError::SecondFactorExists
                 | AccountError::LastAdmin
+                | AccountError::HasOrders
                 | AccountError::OrdersUnderWay
                 | AccountError::PaymentUnderWay
                 | AccountError::HasBalance,
@@ -265,7 +268,8 @@ impl From<AuthError> for ApiError {
             AuthError::WrongPassword
             | AuthError::LinkNotValid
             | AuthError::WrongCode { .. }
-            | AuthError::CodeNotValid => (StatusCode::BAD_REQUEST, None),
+            | AuthError::CodeNotValid
+            | AuthError::Account(AccountError::UnknownRole) => (StatusCode::BAD_REQUEST, None),
         };
         Self::Refused {
             status,

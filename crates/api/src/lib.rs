@@ -8,7 +8,6 @@
 
 mod account;
 mod admin;
-mod admin_money;
 mod answer;
 mod auth;
 mod body;
@@ -40,6 +39,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use chrono::{DateTime, Utc};
 use lockstep_admin::BackOffice;
 use lockstep_domain::secret::Secret;
+use lockstep_domain::staff::Permission;
 use lockstep_shop::Shop;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -229,12 +229,25 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         account::routes(),
         orders::routes(),
         money::routes(),
-        admin::routes(),
-        admin_money::routes(),
     ] {
         routes.extend(more);
     }
+    routes.extend(admin::routes().into_iter().map(|route| (route.path, route.methods)));
     routes
+}
+
+/// Every route of staff: its method, its path, and the permission that it needs.
+pub fn staff_routes() -> Vec<(&'static str, &'static str, Permission)> {
+    admin::routes()
+        .into_iter()
+        .flat_map(|route| {
+            let path = route.path;
+            route
+                .needs
+                .into_iter()
+                .map(move |(method, permission)| (method, path, permission))
+        })
+        .collect()
 }
 
 /// Returns every documented route outside `/api`.
@@ -250,6 +263,14 @@ fn service_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn routes_of_staff_are_registered_with_a_permission() {
+        let guarded: Vec<&str> = staff_routes().into_iter().map(|(_, path, _)| path).collect();
+        for (path, _) in api_routes() {
+            assert_eq!(path.starts_with("/api/admin"), guarded.contains(&path), "{path}");
+        }
+    }
 
     #[test]
     fn openapi_documents_exactly_the_registered_routes() {

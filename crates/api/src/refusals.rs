@@ -118,6 +118,7 @@ impl From<AdjustError> for ApiError {
     fn from(error: AdjustError) -> Self {
         let (status, code) = match error {
             AdjustError::Store(error) => return error.into(),
+            AdjustError::Refused(_) => (StatusCode::FORBIDDEN, "has_more_permissions"),
             AdjustError::NotFound => (StatusCode::NOT_FOUND, "account_not_found"),
             AdjustError::Zero => (StatusCode::BAD_REQUEST, "amount_zero"),
             AdjustError::Insufficient { .. } => (StatusCode::BAD_REQUEST, "insufficient_balance"),

@@ -83,7 +83,8 @@ impl FromRequestParts<Arc<ApiState>> for SignedInUser {
     }
 }
 
-/// An administrator; other clients are refused with 403, even without a valid token (`docs/http-api.md`).
+/// A member of staff, whatever their permissions; other clients are refused with 403, even without a valid token
+/// (`docs/http-api.md`).
 pub(crate) struct RequireAdmin(pub(crate) Admin);
 
 impl FromRequestParts<Arc<ApiState>> for RequireAdmin {
@@ -92,7 +93,7 @@ impl FromRequestParts<Arc<ApiState>> for RequireAdmin {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
         let ClientPrincipal { context, .. } = ClientPrincipal::from_request_parts(parts, api).await?;
         let caller = context.caller().ok_or(AuthError::Forbidden)?.clone();
-        Ok(Self(api.shop.auth().admin(caller)?))
+        Ok(Self(api.shop.auth().admin(caller).await?))
     }
 }
 

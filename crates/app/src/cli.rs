@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{CommandFactory as _, Parser, Subcommand};
+use lockstep_store::audit::chain::Head;
 use rust_decimal::Decimal;
 
 use crate::config::{Settings, hiding_values};
@@ -101,6 +102,9 @@ pub(crate) enum Command {
     /// Admins of the shop
     #[command(subcommand, after_help = "Example:\n  lockstep admin create ada@example.com")]
     Admin(AdminCommand),
+    /// The audit log: check that it was not changed, or export it
+    #[command(subcommand, after_help = "Example:\n  lockstep audit verify")]
+    Audit(AuditCommand),
     /// Promo codes: create, list, end
     #[command(
         subcommand,
@@ -228,6 +232,18 @@ pub(crate) enum AdminCommand {
         #[arg(value_name = "EMAIL")]
         email: String,
     },
+    /// Change the role of an account: user, owner, or a role of the database (manager, support, content, analyst). It
+    /// counts with their next request, and the audit log records it
+    #[command(after_help = "Examples:\n  lockstep admin role bob@example.com support\n  \
+                            lockstep admin role bob@example.com user     no staff any more")]
+    Role {
+        /// Their e-mail address
+        #[arg(value_name = "EMAIL")]
+        email: String,
+        /// Name of the role, in any case
+        #[arg(value_name = "ROLE")]
+        role: String,
+    },
     /// Remove the second factor of an account whose owner has lost it; they get an e-mail and are logged out
     /// everywhere, and the audit log records it
     #[command(after_help = "Example:\n  lockstep admin reset-second-factor ada@example.com")]
@@ -236,6 +252,23 @@ pub(crate) enum AdminCommand {
         #[arg(value_name = "EMAIL")]
         email: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Compute every digest of the chain again; exit code 1 when a row was changed, removed or inserted
+    #[command(
+        after_help = "Keep the printed head elsewhere: with it, a later check also finds a log whose end was cut off.\n\n\
+                      Examples:\n  lockstep audit verify\n  lockstep audit verify --head 12:4f0c…"
+    )]
+    Verify {
+        /// A head that an earlier check printed, which the chain has to contain
+        #[arg(long, value_name = "POSITION:DIGEST")]
+        head: Option<Head>,
+    },
+    /// Print every entry as a line of JSON, with its position and digests
+    #[command(after_help = "Example:\n  lockstep audit export > audit.jsonl")]
+    Export,
 }
 
 #[derive(Debug, Subcommand)]

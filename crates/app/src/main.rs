@@ -120,6 +120,10 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
         Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
             commands::admin::reset_second_factor(&config, output, &email).await?;
         }
+        Command::Admin(AdminCommand::Role { email, role }) => {
+            commands::admin::role(&config, output, &email, &role).await?;
+        }
+        Command::Audit(what) => return commands::audit::run(&config, output, what).await,
         Command::Promo(what) => commands::promo::run(&config, output, what).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor { send_mail } => return commands::doctor::run(&config, output, send_mail.as_deref()).await,

@@ -5,8 +5,10 @@ use chrono::Utc;
 use lockstep_domain::account::{EMAIL_UNREACHABLE, Email, NewPassword, Role};
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
+use lockstep_domain::staff::StaffRole;
 use lockstep_store::accounts::totp::Proof;
-use lockstep_store::accounts::{self, Account, AccountError, AdminMade, Deleted, NewAccount, Totp};
+use lockstep_store::accounts::{self, Account, AccountError, AdminMade, Deleted, NewAccount, Totp, staff};
+use lockstep_store::audit::By;
 use lockstep_store::sessions::{self, ClientInfo};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -376,13 +378,29 @@ impl Auth {
         Ok(sessions::end_others(&self.0.store, caller.user(), Some(caller.session())).await?)
     }
 
-    /// Changes a user's role, effective with their next request.
+    /// Changes a user's role, effective with their next request. Recorded in the audit log.
     ///
     /// # Errors
-    /// [`AuthError::Account`] with [`AccountError::LastAdmin`] or [`AccountError::NotFound`], [`AuthError::Store`].
+    /// [`AuthError::Account`] with [`AccountError::Refused`], [`AccountError::LastAdmin`] or [`AccountError::NotFound`];
+    /// [`AuthError::Store`].
     #[tracing::instrument(name = "auth.change_role", skip_all)]
-    pub async fn change_role(&self, _by: &Admin, user: UserId, role: Role) -> Result<(), AuthError> {
-        Ok(accounts::change_role(&self.0.store, user, role).await?)
+    pub async fn change_role(&self, by: &Admin, user: UserId, role: Role) -> Result<(), AuthError> {
+        let role = match role {
+            Role::User => StaffRole::None,
+            Role::Admin => StaffRole::Owner,
+        };
+        staff::change_role(&self.0.store, &By::Staff(by.caller().user()), user, &role).await?;
+        Ok(())
+    }
+
+    /// Changes the role of the account with this address on behalf of the operator, and returns the role before.
+    /// Recorded in the audit log. `machine` names the host where the operator ran the command.
+    ///
+    /// # Errors
+    /// [`AuthError::Account`] with [`AccountError::UnknownRole`], [`AccountError::LastAdmin`] or
+    /// [`AccountError::NotFound`]; [`AuthError::Store`].
+    pub async fn assign_role(&self, email: &Email, role: &StaffRole, machine: &str) -> Result<StaffRole, AuthError> {
+        Ok(staff::assign_role(&self.0.store, email.as_str(), role, machine).await?)
     }
 
     /// Creates an administrator on behalf of the operator (command line). An existing account is promoted and keeps its

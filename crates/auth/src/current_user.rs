@@ -3,6 +3,8 @@
 use lockstep_domain::account::Role;
 use lockstep_domain::cart::Principal;
 use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::staff::{Permission, Permissions};
+use lockstep_store::accounts::staff;
 use lockstep_store::sessions::TokenUser;
 
 use crate::token::Kind;
@@ -49,14 +51,22 @@ impl CurrentUser {
     }
 }
 
-/// A user with administrator rights.
+/// A member of staff, with the permissions that the database had when the request was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin(CurrentUser);
+pub struct Admin {
+    caller: CurrentUser,
+    permissions: Permissions,
+}
 
 impl Admin {
-    /// The administrator as a plain user.
+    /// The member of staff as a plain user.
     pub fn caller(&self) -> &CurrentUser {
-        &self.0
+        &self.caller
+    }
+
+    /// Whether they have `permission`.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(permission)
     }
 }
 
@@ -87,18 +97,20 @@ impl Auth {
             .ok_or_else(|| AuthError::NotSignedIn.into())
     }
 
-    /// Grants administrator rights to the caller.
+    /// Finds out whether the caller is staff, and their permissions. The database is asked each time: a change counts
+    /// with the next request in every process.
     ///
     /// # Errors
     /// [`AuthError::Forbidden`]; [`AuthError::AdminNeedsSecondFactor`] if a second factor is required and was not given
-    /// in this session.
-    pub fn admin(&self, caller: CurrentUser) -> Result<Admin, AuthError> {
-        if caller.role() != Role::Admin {
+    /// in this session; [`AuthError::Store`].
+    pub async fn admin(&self, caller: CurrentUser) -> Result<Admin, AuthError> {
+        let permissions = staff::permissions(&self.0.store, caller.user()).await?;
+        if permissions.is_empty() {
             return Err(AuthError::Forbidden);
         }
         if self.0.admin_second_factor && !caller.second_factor() {
             return Err(AuthError::AdminNeedsSecondFactor);
         }
-        Ok(Admin(caller))
+        Ok(Admin { caller, permissions })
     }
 }

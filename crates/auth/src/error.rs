@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockstep_domain::account::{FieldError, PasswordFault};
+use lockstep_domain::staff::Refused;
 use lockstep_store::StoreError;
 use lockstep_store::accounts::AccountError;
 
@@ -95,6 +96,11 @@ impl AuthError {
                 AccountError::AlreadyVerified => "already_verified",
                 AccountError::SecondFactorExists => "second_factor_exists",
                 AccountError::LastAdmin => "last_admin",
+                AccountError::Refused(Refused::Lacks(_)) => "forbidden",
+                AccountError::Refused(Refused::HasMore) => "has_more_permissions",
+                AccountError::Refused(Refused::GivesMore) => "gives_more_permissions",
+                AccountError::UnknownRole => "unknown_role",
+                AccountError::HasOrders => "has_orders",
                 AccountError::OrdersUnderWay => "orders_under_way",
                 AccountError::PaymentUnderWay => "payment_under_way",
                 AccountError::HasBalance => "has_balance",

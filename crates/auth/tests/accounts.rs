@@ -314,7 +314,7 @@ async fn role_changes_apply_to_the_next_request_and_one_admin_remains() {
         shop.register("bob@example.com").await,
     );
     assert!(matches!(
-        shop.auth.admin(shop.caller(&ada).await),
+        shop.auth.admin(shop.caller(&ada).await).await,
         Err(AuthError::Forbidden)
     ));
     shop.mark_verified("ada@example.com").await;
@@ -322,7 +322,7 @@ async fn role_changes_apply_to_the_next_request_and_one_admin_remains() {
         shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap(),
         AdminMade::Promoted
     );
-    let admin = shop.auth.admin(shop.caller(&ada).await).unwrap();
+    let admin = shop.auth.admin(shop.caller(&ada).await).await.unwrap();
     assert!(
         shop.log_in("ada@example.com", PASSWORD, &home()).await.is_ok(),
         "the password stays"
@@ -492,7 +492,7 @@ async fn a_second_factor_is_required_and_each_code_works_once() {
     let other_session = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
     let caller = shop.caller(&ada).await;
     assert!(matches!(
-        shop.auth.admin(caller.clone()),
+        shop.auth.admin(caller.clone()).await,
         Err(AuthError::AdminNeedsSecondFactor)
     ));
 
@@ -518,7 +518,7 @@ async fn a_second_factor_is_required_and_each_code_works_once() {
         .confirm_second_factor(&caller, &Secret::new(code.clone()), &home())
         .await
         .unwrap();
-    assert!(shop.auth.admin(shop.caller(&ada).await).is_ok());
+    assert!(shop.auth.admin(shop.caller(&ada).await).await.is_ok());
     assert!(!shop.is_signed_in(&other_session).await);
 
     assert!(matches!(
@@ -543,7 +543,7 @@ async fn a_second_factor_is_required_and_each_code_works_once() {
         "a code works once"
     );
     let signed_in = one.or(two).unwrap();
-    assert!(shop.auth.admin(shop.caller(&signed_in).await).is_ok());
+    assert!(shop.auth.admin(shop.caller(&signed_in).await).await.is_ok());
     // With a wrong password, no code is requested.
     assert!(matches!(
         shop.log_in("ada@example.com", OTHER, &home()).await,
@@ -560,7 +560,7 @@ async fn a_second_factor_is_required_and_each_code_works_once() {
     assert_eq!(shop.email_count("second-factor-reset").await, 1);
     let again = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
     assert!(matches!(
-        shop.auth.admin(shop.caller(&again).await),
+        shop.auth.admin(shop.caller(&again).await).await,
         Err(AuthError::AdminNeedsSecondFactor)
     ));
     assert!(!shop.auth.reset_second_factor(&address, "shop-1").await.unwrap());
@@ -1011,7 +1011,7 @@ async fn registering_the_operators_address_first_grants_no_admin_role() {
         Err(AuthError::WrongCredentials)
     ));
     let owner = shop.log_in("owner@example.com", OTHER, &home()).await.unwrap();
-    assert!(shop.auth.admin(shop.caller(&owner).await).is_ok());
+    assert!(shop.auth.admin(shop.caller(&owner).await).await.is_ok());
 }
 
 #[tokio::test]

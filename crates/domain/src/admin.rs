@@ -7,6 +7,7 @@ mod carts;
 mod dashboard;
 mod games;
 mod orders;
+mod promo_codes;
 mod users;
 
 use serde::Serialize;
@@ -18,10 +19,14 @@ pub use orders::{
     OrderDetail, OrderDetailGame, OrderDetailItem, OrderList, OrderRow, OrderRowItem, OrderStanding, OrderTransaction,
     TransactionList, TransactionRow, UnitDetail,
 };
+pub use promo_codes::{MostUsed, NotAPercentage, Percent, PromoCodeRow, PromoCodeStatistics};
 pub use users::{Activity, LoginAttempt, OrderBrief, TransactionBrief, UserBrief, UserDetail, UserList, UserRow};
 
 /// Shown in place of a key.
 pub const MASKED_KEY: &str = "••••••••";
+
+/// Shown in place of an address to staff who may not see who customers are.
+pub const MASKED_PERSON: &str = "••••••••";
 
 /// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Lockstep's domain rules: money, price and markup, the state machines of orders and order units, accounts, carts,
+//! Lockstep's domain rules: money, price and markup, the state machines of orders and order units, accounts, staff, carts,
 //! checkout, the views of orders, transactional e-mails, the arithmetic of rate limits and of waits, slugs, and the
 //! registry of cache keys.
 //!
@@ -29,6 +29,7 @@ pub mod purchase;
 pub mod redeem;
 pub mod secret;
 pub mod slug;
+pub mod staff;
 pub mod title;
 
 pub use cache_key::CacheKey;

@@ -4,8 +4,8 @@
 //! Passwords and codes arrive here hashed; this module compares none of them.
 //!
 //! `registration` creates accounts, `deletion` deletes them and `export` reads all their data; `lookup` and `logins`
-//! serve log-ins, `codes`, `passwords` and `totp` store credentials, `profile`, `avatars` and `roles` store properties
-//! of accounts.
+//! serve log-ins, `codes`, `passwords` and `totp` store credentials, `profile`, `avatars`, `roles` and `staff` store
+//! properties of accounts.
 
 mod avatars;
 mod codes;
@@ -17,6 +17,7 @@ mod passwords;
 mod profile;
 mod registration;
 mod roles;
+pub mod staff;
 pub mod totp;
 
 use std::time::Duration;
@@ -27,13 +28,14 @@ use crate::{AsStoreError, Result, Store, StoreError};
 
 pub use avatars::{avatar, remove_avatar, set_avatar};
 pub use codes::{Attempt, MOST_ATTEMPTS, NewCode, current_welcome, send_verification, spend_attempt, verify_email};
-pub use deletion::{Deleted, delete};
+pub use deletion::{Deleted, delete, delete_by_staff};
 pub use logins::{Login, LoginRecord, log_in, login_history, note_failure};
 pub use lookup::{Account, Totp, by_email, by_id};
 pub use passwords::{change_password, renew_hash, reset_owner, reset_password, send_reset};
+pub(crate) use profile::change_profile_in;
 pub use profile::{change_profile, profile};
 pub use registration::{NewAccount, register};
-pub use roles::{AdminMade, change_role, create_admin};
+pub use roles::{AdminMade, create_admin};
 pub use totp::{confirm_totp, offer_totp, remove_totp, replace_recovery_codes, reset_totp};
 
 /// How long a notice (no code in it) is worth sending.
@@ -60,6 +62,15 @@ pub enum AccountError {
     /// The last admin can be neither deleted nor demoted.
     #[error("This is the last administrator. Make another one first.")]
     LastAdmin,
+    /// The caller may not do this to this account.
+    #[error(transparent)]
+    Refused(lockstep_domain::staff::Refused),
+    /// The role to give does not exist.
+    #[error("There is no such role")]
+    UnknownRole,
+    /// The account has orders, so staff cannot delete it.
+    #[error("This account has orders. Only its owner can delete it.")]
+    HasOrders,
     /// Orders are still being delivered or refunded.
     #[error("Orders of this account are still being delivered. Try again when they are complete.")]
     OrdersUnderWay,

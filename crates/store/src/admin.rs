@@ -7,8 +7,10 @@ pub mod carts;
 pub mod dashboard;
 pub mod games;
 pub mod orders;
+pub mod promo_codes;
 pub mod sync;
 pub mod transactions;
+pub mod user_change;
 pub mod users;
 
 use lockstep_domain::admin::Page;

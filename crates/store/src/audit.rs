@@ -1,6 +1,12 @@
-//! The audit log: what admins did to users' money and orders, written in the transaction of the change.
+//! The audit log: what staff and the operator did, written in the transaction of the change.
+//!
+//! An entry names people and things by id only, so that a deleted account leaves nothing behind. Entries form a chain:
+//! [`chain`] checks it.
+
+pub mod chain;
 
 use lockstep_domain::ids::UserId;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{Result, Tx};
@@ -15,7 +21,41 @@ pub(crate) struct AuditEntry {
     /// Kind and id of its target.
     pub(crate) subject: (&'static str, Uuid),
     /// Its parameters, without secrets.
-    pub(crate) details: serde_json::Value,
+    pub(crate) details: Value,
+}
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// A member of staff.
+    Staff(UserId),
+    /// The operator, at the command line of this machine.
+    Operator(String),
+}
+
+/// Writes an audit record in the name of `by`. `details` is an object.
+pub(crate) async fn record(
+    tx: &mut Tx,
+    by: &By,
+    action: &'static str,
+    subject: (&'static str, Uuid),
+    mut details: Value,
+) -> Result<()> {
+    match by {
+        By::Staff(admin) => {
+            let deed = AuditEntry {
+                admin: *admin,
+                action,
+                subject,
+                details,
+            };
+            write(tx, &deed).await
+        }
+        By::Operator(machine) => {
+            details["machine"] = Value::from(machine.as_str());
+            write_operators(tx, action, subject, &details).await
+        }
+    }
 }
 
 /// Writes an audit record.
@@ -40,7 +80,7 @@ pub(crate) async fn write_operators(
     tx: &mut Tx,
     action: &'static str,
     subject: (&'static str, Uuid),
-    details: &serde_json::Value,
+    details: &Value,
 ) -> Result<()> {
     sqlx::query!(
         "-- store.audit.write_operators

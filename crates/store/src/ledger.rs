@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::purchase::{Balance, TransactionView};
+use lockstep_domain::staff::Refused;
 use lockstep_domain::{Money, title};
 use uuid::Uuid;
 
+use crate::accounts::{AccountError, staff};
 use crate::audit::{self, AuditEntry};
 use crate::row::{money_of, payment_status_of, refund_reason_of, transaction_type_of};
 use crate::transaction::holds_store_error;
@@ -106,6 +108,9 @@ pub enum AdjustError {
     /// No such user.
     #[error("User not found")]
     NotFound,
+    /// The account has permissions that the admin lacks.
+    #[error(transparent)]
+    Refused(Refused),
     /// The amount is zero.
     #[error("The amount must not be zero")]
     Zero,
@@ -178,6 +183,11 @@ async fn adjust_once(
     .await?
     .ok_or(AdjustError::NotFound)?;
     let previous = money_of(row.balance)?;
+    staff::not_above(tx, admin, user).await.map_err(|error| match error {
+        AccountError::Refused(refused) => AdjustError::Refused(refused),
+        AccountError::Store(error) => error.into(),
+        _ => AdjustError::NotFound,
+    })?;
     if let Some(hash) = hash {
         // `same` is never null: every adjustment has a description.
         let before = sqlx::query!(
@@ -203,6 +213,19 @@ async fn adjust_once(
             });
         }
     }
+    book_adjustment(tx, admin, user, previous, amount, reason, hash).await
+}
+
+/// Books an adjustment of a balance that is `previous`. The caller holds the lock of the user.
+pub(crate) async fn book_adjustment(
+    tx: &mut Tx,
+    admin: UserId,
+    user: UserId,
+    previous: Money,
+    amount: Money,
+    reason: &str,
+    hash: Option<&str>,
+) -> Result<Adjusted, AdjustError> {
     let balance = previous.checked_add(amount).ok_or(AdjustError::TooMuch)?;
     if balance < Money::ZERO {
         return Err(AdjustError::Insufficient { balance: previous });

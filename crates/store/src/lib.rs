@@ -8,7 +8,7 @@
 pub mod accounts;
 pub mod admin;
 mod alone;
-mod audit;
+pub mod audit;
 pub mod carts;
 pub mod clock;
 pub mod deliveries;

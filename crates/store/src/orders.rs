@@ -4,12 +4,14 @@
 //! `crates/fulfilment`.
 
 mod cancel;
+mod change;
 mod goodwill;
 mod keys;
 mod place;
 mod read;
 
 pub use cancel::cancel;
+pub use change::{ChangeError, Changed, OrderChange, change};
 pub use goodwill::{GoodwillError, Refunded, refund};
 pub use keys::reveal;
 pub use place::{PlaceError, Placed, PromoFault, place, quote};

@@ -5,8 +5,9 @@ use lockstep_domain::Money;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use crate::audit::{self, By};
 use crate::transaction::holds_store_error;
-use crate::{Result, Store, StoreError, audit};
+use crate::{Result, Store, StoreError};
 
 /// A code to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct NewPromoCode {
     pub valid_from: Option<DateTime<Utc>>,
     /// End of its validity; `None` for no end.
     pub valid_until: Option<DateTime<Utc>>,
+    /// Whether it is switched on.
+    pub active: bool,
 }
 
 /// A code and its usage.
@@ -46,7 +49,7 @@ pub struct PromoCode {
     pub given: Money,
 }
 
-/// Why a code was not created or ended.
+/// Why a code was not created, changed, ended or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum PromoCodeError {
     /// The code exists already.
@@ -55,9 +58,24 @@ pub enum PromoCodeError {
     /// The code does not exist.
     #[error("there is no code {0}")]
     Unknown(String),
-    /// A value that the schema refuses.
-    #[error("{0}")]
-    Invalid(&'static str),
+    /// Orders name it.
+    #[error("orders used this code")]
+    InUse,
+    /// It was used more often than it may be.
+    #[error("the code was used more often already")]
+    BelowUses,
+    /// It is no code.
+    #[error("a code is 2 to 40 letters, digits, - and _")]
+    Code,
+    /// The discount is no percentage.
+    #[error("the discount has to be above 0 and at most 100 percent")]
+    Discount,
+    /// There is no such number of uses.
+    #[error("the number of uses has to be at least 1")]
+    MaxUses,
+    /// It ends before it begins.
+    #[error("the end has to be later than the beginning")]
+    Window,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,63 +83,72 @@ pub enum PromoCodeError {
 
 holds_store_error!(PromoCodeError);
 
-/// Makes a code. It goes into the audit log, with the `machine` at whose command line it was done.
+/// The error that the rule `constraint` of the schema stands for.
+pub(crate) fn violated(constraint: &str, code: &str) -> Option<PromoCodeError> {
+    Some(match constraint {
+        "promo_codes_code_key" => PromoCodeError::Exists(code.to_owned()),
+        "promo_codes_code_is_upper_case" => PromoCodeError::Code,
+        "promo_codes_discount_is_percent" => PromoCodeError::Discount,
+        "promo_codes_max_uses_positive" => PromoCodeError::MaxUses,
+        "promo_codes_uses_within_limit" => PromoCodeError::BelowUses,
+        "promo_codes_window" => PromoCodeError::Window,
+        _ => return None,
+    })
+}
+
+/// Makes a code and returns its id. It goes into the audit log.
 ///
 /// # Errors
 /// [`PromoCodeError`].
-pub async fn create(store: &Store, new: &NewPromoCode, machine: &str) -> Result<(), PromoCodeError> {
+pub async fn create(store: &Store, new: &NewPromoCode, by: &By) -> Result<Uuid, PromoCodeError> {
     let code = new.code.to_uppercase();
     let details = serde_json::json!({
-        "machine": machine, "code": code, "discount": new.discount, "maxUses": new.max_uses,
-        "validFrom": new.valid_from, "validUntil": new.valid_until,
+        "code": code, "discount": new.discount, "maxUses": new.max_uses, "validFrom": new.valid_from,
+        "validUntil": new.valid_until, "active": new.active,
     });
-    let new = new.clone();
+    let (new, by) = (new.clone(), by.clone());
     let made = store
         .tx("promo_codes.create", {
             let code = code.clone();
             move |tx| {
-                let (code, new, details) = (code.clone(), new.clone(), details.clone());
+                let (code, new, by, details) = (code.clone(), new.clone(), by.clone(), details.clone());
                 Box::pin(async move {
                     let id: Uuid = sqlx::query_scalar!(
                         "-- store.promo_codes.create
-                        insert into promo_codes (code, discount, max_uses, valid_from, valid_until)
-                        values ($1, $2, $3, coalesce($4, now()), $5) returning id",
+                        insert into promo_codes (code, discount, max_uses, valid_from, valid_until, active)
+                        values ($1, $2, $3, coalesce($4, now()), $5, $6) returning id",
                         code,
                         new.discount,
                         new.max_uses,
                         new.valid_from,
-                        new.valid_until
+                        new.valid_until,
+                        new.active
                     )
                     .fetch_one(tx.conn())
                     .await?;
-                    audit::write_operators(tx, "promo.create", ("promo_code", id), &details).await
+                    audit::record(tx, &by, "promo.create", ("promo_code", id), details).await?;
+                    Ok(id)
                 })
             }
         })
         .await;
-    made.map_err(|error: StoreError| match error.constraint() {
-        Some("promo_codes_code_key") => PromoCodeError::Exists(code),
-        Some("promo_codes_code_is_upper_case") => PromoCodeError::Invalid("a code is 2 to 40 letters, digits, - and _"),
-        Some("promo_codes_discount_is_percent") => {
-            PromoCodeError::Invalid("the discount has to be above 0 and at most 100 percent")
-        }
-        Some("promo_codes_max_uses_positive") => PromoCodeError::Invalid("the number of uses has to be at least 1"),
-        Some("promo_codes_window") => PromoCodeError::Invalid("the end has to be later than the beginning"),
-        _ => error.into(),
+    made.map_err(|error: StoreError| {
+        error
+            .constraint()
+            .and_then(|constraint| violated(constraint, &code))
+            .unwrap_or_else(|| error.into())
     })
 }
 
-/// Ends a code now; orders that used it keep their price. Ending it twice is fine. It goes into the audit log, with the
-/// `machine` at whose command line it was done.
+/// Ends a code now; orders that used it keep their price. Ending it twice is fine. It goes into the audit log.
 ///
 /// # Errors
 /// [`PromoCodeError::Unknown`], [`PromoCodeError::Store`].
-pub async fn end(store: &Store, code: &str, machine: &str) -> Result<(), PromoCodeError> {
-    let code = code.to_uppercase();
-    let details = serde_json::json!({ "machine": machine, "code": code });
+pub async fn end(store: &Store, code: &str, by: &By) -> Result<(), PromoCodeError> {
+    let (code, by) = (code.to_uppercase(), by.clone());
     store
         .tx("promo_codes.end", move |tx| {
-            let (code, details) = (code.clone(), details.clone());
+            let (code, by) = (code.clone(), by.clone());
             Box::pin(async move {
                 let found = sqlx::query!(
                     "-- store.promo_codes.end.find\nselect id, active from promo_codes where code = $1 for no key update",
@@ -137,9 +164,10 @@ pub async fn end(store: &Store, code: &str, machine: &str) -> Result<(), PromoCo
                         "-- store.promo_codes.end\nupdate promo_codes set active = false where id = $1",
                         found.id
                     )
-                        .execute(tx.conn())
-                        .await?;
-                    audit::write_operators(tx, "promo.end", ("promo_code", found.id), &details).await?;
+                    .execute(tx.conn())
+                    .await?;
+                    let details = serde_json::json!({ "code": code });
+                    audit::record(tx, &by, "promo.end", ("promo_code", found.id), details).await?;
                 }
                 Ok(())
             })

@@ -27,7 +27,7 @@ macro_rules! query_with_ends {
     ($before:literal $(, $after:literal)+; $($value:expr),+) => {
         sqlx::query!(
             $before
-                $(+ "least(s.expires_at, s.created_at + interval '90 days', case when u.role = 'ADMIN'
+                $(+ "least(s.expires_at, s.created_at + interval '90 days', case when u.role = 'ADMIN' or u.staff_role is not null
                then least(s.created_at + interval '7 days', s.last_used_at + interval '12 hours') end)" + $after)+,
             $($value),+
         )

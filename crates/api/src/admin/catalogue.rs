@@ -1,19 +1,17 @@
 //! Games, taxonomies, and the synchronisation of the catalogue with G2A.
 
-use std::sync::Arc;
-
 use axum::extract::Path;
-use axum::routing::{MethodRouter, get};
 use chrono::Utc;
 use http::StatusCode;
 use lockstep_admin::Taxonomy;
 use lockstep_domain::GameId;
 use lockstep_domain::admin::{GameDetail, GameList, SyncProgress, SyncStatus, TaxonomyRow};
 use lockstep_domain::catalogue::Answer;
+use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
+use super::routes::{StaffRoute, at};
 use super::{Paged, RequireStaff, found};
-use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
 
@@ -21,16 +19,16 @@ use crate::body::uuid_in;
 #[openapi(paths(games, game, categories, genres, platforms, tags, sync_status, sync_progress))]
 pub(super) struct Description;
 
-pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+pub(super) fn routes() -> Vec<StaffRoute> {
     vec![
-        ("/api/admin/games", get(games)),
-        ("/api/admin/games/{id}", get(game)),
-        ("/api/admin/categories", get(categories)),
-        ("/api/admin/genres", get(genres)),
-        ("/api/admin/platforms", get(platforms)),
-        ("/api/admin/tags", get(tags)),
-        ("/api/admin/g2a/status", get(sync_status)),
-        ("/api/admin/g2a/sync-progress", get(sync_progress)),
+        at("/api/admin/games").get(Permission::CatalogueRead, games),
+        at("/api/admin/games/{id}").get(Permission::CatalogueRead, game),
+        at("/api/admin/categories").get(Permission::CatalogueRead, categories),
+        at("/api/admin/genres").get(Permission::CatalogueRead, genres),
+        at("/api/admin/platforms").get(Permission::CatalogueRead, platforms),
+        at("/api/admin/tags").get(Permission::CatalogueRead, tags),
+        at("/api/admin/g2a/status").get(Permission::SupplierRead, sync_status),
+        at("/api/admin/g2a/sync-progress").get(Permission::SupplierRead, sync_progress),
     ]
 }
 

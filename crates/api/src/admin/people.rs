@@ -1,20 +1,19 @@
 //! Users, their carts and their wishlists.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
 use axum::extract::Path;
-use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 use lockstep_admin::{ActivityKind, CartFilter, UserFilter};
 use lockstep_domain::admin::{Activity, CartList, UserDetail, UserList, WishlistList};
 use lockstep_domain::cart::{Cart, Wishlist};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::UserId;
+use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
+use super::routes::{StaffRoute, at};
 use super::{Paged, RequireStaff, days, found};
-use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
 use crate::error::ApiError;
@@ -24,15 +23,14 @@ use crate::params::Ask;
 #[openapi(paths(users, user, activity, carts, cart, wishlists, wishlist))]
 pub(super) struct Description;
 
-pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+pub(super) fn routes() -> Vec<StaffRoute> {
     vec![
-        ("/api/admin/users", get(users)),
-        ("/api/admin/users/{id}", get(user)),
-        ("/api/admin/users/{id}/activity", get(activity)),
-        ("/api/admin/carts", get(carts)),
-        ("/api/admin/carts/user/{userId}", get(cart)),
-        ("/api/admin/wishlists", get(wishlists)),
-        ("/api/admin/wishlists/user/{userId}", get(wishlist)),
+        at("/api/admin/users").get(Permission::UsersRead, users),
+        at("/api/admin/users/{id}/activity").get(Permission::UsersRead, activity),
+        at("/api/admin/carts").get(Permission::CartsRead, carts),
+        at("/api/admin/carts/user/{userId}").get(Permission::CartsRead, cart),
+        at("/api/admin/wishlists").get(Permission::CartsRead, wishlists),
+        at("/api/admin/wishlists/user/{userId}").get(Permission::CartsRead, wishlist),
     ]
 }
 

@@ -1,9 +1,6 @@
 //! Dashboard, orders and transactions.
 
-use std::sync::Arc;
-
 use axum::extract::Path;
-use axum::routing::{MethodRouter, get};
 use chrono::Utc;
 use http::StatusCode;
 use lockstep_admin::{Method, TransactionFilter};
@@ -12,10 +9,11 @@ use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::OrderId;
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::PaymentStatus;
+use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
+use super::routes::{StaffRoute, at};
 use super::{Paged, RequireStaff, days, found};
-use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
 use crate::params::Ask;
@@ -24,13 +22,12 @@ use crate::params::Ask;
 #[openapi(paths(dashboard, orders, order, transactions, payments))]
 pub(super) struct Description;
 
-pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+pub(super) fn routes() -> Vec<StaffRoute> {
     vec![
-        ("/api/admin/dashboard", get(dashboard)),
-        ("/api/admin/orders", get(orders)),
-        ("/api/admin/orders/{id}", get(order)),
-        ("/api/admin/transactions", get(transactions)),
-        ("/api/admin/payments/transactions", get(payments)),
+        at("/api/admin/dashboard").get(Permission::DashboardRead, dashboard),
+        at("/api/admin/orders").get(Permission::OrdersRead, orders),
+        at("/api/admin/transactions").get(Permission::PaymentsRead, transactions),
+        at("/api/admin/payments/transactions").get(Permission::PaymentsRead, payments),
     ]
 }
 

@@ -6,8 +6,9 @@ use std::io::{BufRead as _, IsTerminal as _};
 use anyhow::{Context as _, Result, anyhow, bail};
 use lockstep_auth::AuthError;
 use lockstep_domain::account::{Email, NewPassword};
+use lockstep_domain::staff::StaffRole;
 use lockstep_fulfilment::machine;
-use lockstep_store::accounts::{AccountError, AdminMade};
+use lockstep_store::accounts::{AccountError, AdminMade, staff};
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
@@ -66,6 +67,46 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
             words
         },
     )
+}
+
+/// Changes the role of the account with the address `email`.
+pub(crate) async fn role(config: &Config, output: Output, email: &str, role: &str) -> Result<()> {
+    let email = Email::parse(email).map_err(|error| anyhow!("{email:?} is {error}"))?;
+    let role = StaffRole::from_name(role);
+    let database = Database::open(config, Use::Join).await?;
+    let changed = async {
+        database.be_up_to_date().await?;
+        let auth = accounts::open(config, &database.store).await?;
+        match auth.assign_role(&email, &role, &machine()).await {
+            Ok(before) => Ok(before),
+            Err(AuthError::Account(AccountError::NotFound)) => {
+                bail!("there is no account with the address {email}")
+            }
+            Err(AuthError::Account(AccountError::UnknownRole)) => {
+                let known = staff::roles(&database.store).await?.join(", ").to_lowercase();
+                bail!("there is no role {}; there are user, owner, {known}", role.name())
+            }
+            Err(AuthError::Store(error)) => Err(anyhow!(error).context("changing the role")),
+            Err(error) => bail!(error),
+        }
+    };
+    let changed = changed.await;
+    database.close().await;
+    let before = changed?;
+    let value = serde_json::json!({ "email": email.as_str(), "role": role.name(), "before": before.name() });
+    output.result(&value, || {
+        if before == role {
+            return format!("{email} had the role {} already.", role.name());
+        }
+        let mut words = match &role {
+            StaffRole::None => format!("{email} is no member of staff any more."),
+            role => format!("{email} has the role {} now.", role.name()),
+        };
+        if config.production && role != StaffRole::None {
+            words.push_str("\nIn production staff also need an authenticator: log in and set one up.");
+        }
+        words
+    })
 }
 
 /// Removes the second factor of an account whose owner has lost it.

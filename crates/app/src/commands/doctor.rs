@@ -2,6 +2,7 @@
 //! remedy for each problem.
 
 mod answers;
+mod audit;
 mod clock;
 mod copies;
 mod deliveries;
@@ -120,6 +121,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
                 findings.push(copies::look(&database.store).await);
                 findings.extend(clock::look_at_database(&database.store).await);
                 look_at_data(&database, &mut findings).await;
+                findings.push(audit::look(&database.store).await);
                 look_at_buying(&database, &mut findings).await;
                 spool::look(config, &database, &mut findings).await;
                 answers::look(&database, &mut findings).await;

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_fulfilment::machine;
 use lockstep_store::Store;
+use lockstep_store::audit::By;
 use lockstep_store::promo_codes::{self, NewPromoCode, PromoCode, PromoCodeError};
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -41,8 +42,9 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
                 max_uses,
                 valid_from: from,
                 valid_until: until,
+                active: true,
             };
-            promo_codes::create(store, &new, &machine())
+            promo_codes::create(store, &new, &By::Operator(machine()))
                 .await
                 .map_err(|error| anyhow!(error))?;
             let warning = below_cost(config, percent);
@@ -61,7 +63,7 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
         }
         PromoCommand::End { code } => {
             let code = code.trim().to_uppercase();
-            promo_codes::end(store, &code, &machine())
+            promo_codes::end(store, &code, &By::Operator(machine()))
                 .await
                 .map_err(|error| anyhow!(error))?;
             output.result(&serde_json::json!({ "code": code, "ended": true }), || {
@@ -117,9 +119,10 @@ pub(crate) async fn make_for_demo(store: &Store) -> Result<()> {
         max_uses: None,
         valid_from: None,
         valid_until: None,
+        active: true,
     };
-    match promo_codes::create(store, &new, &machine()).await {
-        Ok(()) | Err(PromoCodeError::Exists(_)) => Ok(()),
+    match promo_codes::create(store, &new, &By::Operator(machine())).await {
+        Ok(_) | Err(PromoCodeError::Exists(_)) => Ok(()),
         Err(error) => Err(anyhow!(error).context("the demo's promo code")),
     }
 }

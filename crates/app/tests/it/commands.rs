@@ -559,6 +559,67 @@ async fn operator_resets_a_lost_second_factor() {
 }
 
 #[tokio::test]
+async fn operator_gives_roles_and_the_audit_log_shows_who_changed_it() {
+    let db = TestDb::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    for address in ["ada@example.com", "bob@example.com"] {
+        db.user(address, "0").await;
+    }
+    let run = async |arguments: &[&str]| {
+        let mut command = lockstep(arguments);
+        command
+            .env("DATABASE_URL", db.url())
+            .env("LOCKSTEP_DATA_DIR", folder.path())
+            .env("LOCKSTEP_KEY_SECRET", "11".repeat(32));
+        let done = outcome(&mut command).await;
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
+    };
+    let (code, said, _) = run(&["admin", "role", "Ada@example.com", "owner"]).await;
+    assert_eq!(
+        (code, said.contains("has the role OWNER now")),
+        (Some(0), true),
+        "{said}"
+    );
+    let (code, said, _) = run(&["admin", "role", "bob@example.com", "support", "--json"]).await;
+    assert_eq!((code, said.contains(r#""before":"USER""#)), (Some(0), true), "{said}");
+    assert_eq!(db.count("users where staff_role = 'SUPPORT'").await, 1);
+    for (arguments, told) in [
+        (["ada@example.com", "user"], "last administrator"),
+        (
+            ["bob@example.com", "king"],
+            "there are user, owner, analyst, content, manager, support",
+        ),
+        (["eve@example.com", "support"], "no account"),
+    ] {
+        let (code, _, said) = run(&["admin", "role", arguments[0], arguments[1]]).await;
+        assert_eq!((code, said.contains(told)), (Some(1), true), "{said}");
+    }
+    let (code, said, _) = run(&["audit", "verify"]).await;
+    assert_eq!(
+        (code, said.contains("2 entries, none of them changed")),
+        (Some(0), true),
+        "{said}"
+    );
+    let head = said.lines().last().unwrap().to_owned();
+    let (code, said, _) = run(&["audit", "export"]).await;
+    assert_eq!((code, said.lines().count()), (Some(0), 2));
+    let last: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(format!("2:{}", last["digest"].as_str().unwrap()), head);
+    assert!(!said.contains('@'), "no addresses: {said}");
+    // A superuser changes a row.
+    db.execute(
+        r#"begin; set local session_replication_role = replica;
+           update audit_log set details = '{"from": "USER", "to": "CONTENT"}' where details ->> 'to' = 'SUPPORT'; commit"#,
+    )
+    .await;
+    let entry = format!("entry 2 ({}) was changed", last["id"].as_str().unwrap());
+    let (code, said, _) = run(&["audit", "verify", "--head", &head]).await;
+    assert_eq!((code, said.contains(&entry)), (Some(1), true), "{said}");
+    let (code, said, _) = run(&["doctor"]).await;
+    assert_eq!((code, said.contains(&entry)), (Some(1), true), "{said}");
+}
+
+#[tokio::test]
 async fn wrong_g2a_password_is_explained_and_nothing_is_written() {
     let (db, g2a) = (TestDb::new().await, sandbox(20).await);
     let mut command = lockstep(&["sync", "--full"]);

@@ -2,9 +2,11 @@
 
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
+use lockstep_domain::staff::Permission;
 
 use super::roles::not_the_last_admin;
-use super::{AccountError, NOTICE};
+use super::{AccountError, NOTICE, staff};
+use crate::audit::{self, By};
 use crate::row::nickname_of;
 use crate::{Store, Tx, mail};
 
@@ -28,6 +30,39 @@ pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<
     store
         .tx_about("accounts.delete", &[id.into()], move |tx| {
             Box::pin(delete_in(tx, id, give_up_balance))
+        })
+        .await
+}
+
+/// As [`delete`], by a member of staff: only an account without orders, and without a balance, of somebody who has no
+/// permission that `by` lacks. The audit log records it.
+///
+/// # Errors
+/// [`AccountError::Refused`]; [`AccountError::HasOrders`]; those of [`delete`].
+pub async fn delete_by_staff(store: &Store, by: UserId, id: UserId) -> Result<Deleted, AccountError> {
+    store
+        .tx_about("accounts.delete_by_staff", &[id.into()], move |tx| {
+            Box::pin(async move {
+                // Before all other locks, as whoever changes a role does.
+                staff::lock_owners(tx).await?;
+                let by = By::Staff(by);
+                staff::allow(tx, &by, Permission::UsersDelete, id).await?;
+                // Before the deletion: an account with an entry is kept, so one may delete one's own.
+                audit::record(tx, &by, "user.delete", ("user", id.0), serde_json::json!({})).await?;
+                let deleted = delete_in(tx, id, false).await?;
+                // No order was placed since the account is locked.
+                let has_orders = sqlx::query_scalar!(
+                    r#"-- store.accounts.delete_by_staff.orders
+                    select exists (select 1 from orders where user_id = $1) as "has_orders!""#,
+                    id.0
+                )
+                .fetch_one(tx.conn())
+                .await?;
+                if has_orders {
+                    return Err(AccountError::HasOrders);
+                }
+                Ok(deleted)
+            })
         })
         .await
 }
@@ -135,7 +170,8 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         // A well-formed hash without a known password; log-ins do not read the row anyway.
         "-- store.accounts.delete.anonymise
         update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,
-               last_name = null, avatar = null, role = 'USER', email_verified = false, deleted_at = now(),
+               last_name = null, avatar = null, role = 'USER', staff_role = null, email_verified = false,
+               deleted_at = now(),
                password_hash = '$2b$12$' || repeat('.', 53)
          where id = $1",
     );

@@ -53,30 +53,34 @@ pub async fn change_profile(store: &Store, id: UserId, change: &ProfileChange) -
     store
         .tx_about("accounts.change_profile", &[id.into()], move |tx| {
             let change = change.clone();
-            Box::pin(async move {
-                let done = sqlx::query!(
-                    "-- store.accounts.change_profile
-                    update users set nickname = case when $2 then $3 else nickname end,
-                                     first_name = case when $4 then $5 else first_name end,
-                                     last_name = case when $6 then $7 else last_name end,
-                                     avatar = case when $8 then $9 else avatar end
-                     where id = $1 and deleted_at is null",
-                    id.0,
-                    change.nickname.is_some(),
-                    change
-                        .nickname
-                        .map(|name| name.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())),
-                    change.first_name.is_some(),
-                    change.first_name.flatten(),
-                    change.last_name.is_some(),
-                    change.last_name.flatten(),
-                    change.avatar.is_some(),
-                    change.avatar.flatten()
-                )
-                .execute(tx.conn())
-                .await?;
-                one(&done, AccountError::NotFound)
-            })
+            Box::pin(async move { change_profile_in(tx, id, &change).await })
         })
         .await
+}
+
+/// As [`change_profile`], in a transaction.
+pub(crate) async fn change_profile_in(tx: &mut Tx, id: UserId, change: &ProfileChange) -> Result<(), AccountError> {
+    let change = change.clone();
+    let done = sqlx::query!(
+        "-- store.accounts.change_profile
+        update users set nickname = case when $2 then $3 else nickname end,
+                         first_name = case when $4 then $5 else first_name end,
+                         last_name = case when $6 then $7 else last_name end,
+                         avatar = case when $8 then $9 else avatar end
+         where id = $1 and deleted_at is null",
+        id.0,
+        change.nickname.is_some(),
+        change
+            .nickname
+            .map(|name| name.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())),
+        change.first_name.is_some(),
+        change.first_name.flatten(),
+        change.last_name.is_some(),
+        change.last_name.flatten(),
+        change.avatar.is_some(),
+        change.avatar.flatten()
+    )
+    .execute(tx.conn())
+    .await?;
+    one(&done, AccountError::NotFound)
 }

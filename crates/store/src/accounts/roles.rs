@@ -1,4 +1,4 @@
-//! Roles. There is always an admin: the last one can be neither demoted nor deleted.
+//! How an account becomes an admin (an owner) at the command line, and that the last one stays.
 
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::UserId;
@@ -6,8 +6,8 @@ use lockstep_domain::ids::UserId;
 use super::passwords::set_password;
 use super::registration::{NewAccount, insert};
 use super::totp::drop_strangers_totp;
-use super::{AccountError, one};
-use crate::{Result, Store, Tx};
+use super::{AccountError, staff};
+use crate::{Store, Tx};
 
 /// How an account became an admin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, 
                 }
                 sqlx::query!(
                     "-- store.accounts.create_admin.promote
-                    update users set role = 'ADMIN', email_verified = true where id = $1",
+                    update users set role = 'ADMIN', staff_role = null, email_verified = true where id = $1",
                     id.0
                 )
                 .execute(tx.conn())
@@ -65,40 +65,9 @@ pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, 
         .await
 }
 
-/// Changes a user's role, effective from their next request.
-///
-/// # Errors
-/// [`AccountError::LastAdmin`], [`AccountError::NotFound`].
-pub async fn change_role(store: &Store, id: UserId, role: Role) -> Result<(), AccountError> {
-    store
-        .tx("accounts.change_role", move |tx| {
-            Box::pin(async move {
-                if role != Role::Admin {
-                    not_the_last_admin(tx, id).await?;
-                }
-                let done = sqlx::query!(
-                    "-- store.accounts.change_role
-                    update users set role = $2::text::role where id = $1 and deleted_at is null",
-                    id.0,
-                    role.name()
-                )
-                .execute(tx.conn())
-                .await?;
-                one(&done, AccountError::NotFound)
-            })
-        })
-        .await
-}
-
-/// Locks all admins, so that two cannot be demoted at the same moment.
+/// Fails if `id` is the last admin; otherwise all admins are locked, so that two cannot go at the same moment.
 pub(super) async fn not_the_last_admin(tx: &mut Tx, id: UserId) -> Result<(), AccountError> {
-    let admins = sqlx::query_scalar!(
-        "-- store.accounts.not_the_last_admin
-        select id from users where role = 'ADMIN' order by id for no key update"
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    if admins == [id.0] {
+    if staff::lock_owners(tx).await? == [id.0] {
         Err(AccountError::LastAdmin)
     } else {
         Ok(())

@@ -56,7 +56,7 @@ pub async fn cancel(
         .await
 }
 
-async fn cancel_now(
+pub(super) async fn cancel_now(
     tx: &mut Tx,
     admin: UserId,
     order: OrderId,

@@ -43,6 +43,7 @@ async fn every_schema_rule_has_a_test() {
         crate::rules_keys::RULES,
         crate::rules_sync::RULES,
         crate::rules_fulfilment::RULES,
+        crate::rules_staff::RULES,
         TRIED_ELSEWHERE,
     ]
     .concat();
@@ -66,6 +67,7 @@ async fn foreign_keys_match_the_data_model() {
     .await
     .unwrap();
     let mut expected = [
+        "audit_chain(entry_id) -> audit_log: forbids",
         "audit_log(admin_id) -> users: forbids",
         "avatars(user_id) -> users: goes along",
         "cart_items(game_id) -> games: goes along",
@@ -98,6 +100,8 @@ async fn foreign_keys_match_the_data_model() {
         "orders(promo_code) -> promo_codes: forbids",
         "orders(user_id) -> users: forbids",
         "payment_events(top_up_id) -> top_ups: forbids",
+        "seen_balances(session_id) -> user_sessions: goes along",
+        "staff_role_permissions(role) -> staff_roles: goes along",
         "stock_alerts(game_id) -> games: goes along",
         "stock_alerts(user_id) -> users: goes along",
         "sync_seen(run_id) -> sync_runs: goes along",
@@ -112,6 +116,7 @@ async fn foreign_keys_match_the_data_model() {
         "user_totals(user_id) -> users: goes along",
         "user_totp(user_id) -> users: goes along",
         "users(id, kind) -> shoppers: goes along",
+        "users(staff_role) -> staff_roles: forbids",
         "webhook_events(order_id) -> orders: goes along",
         "wishlist(game_id) -> games: goes along",
         "wishlist(user_id) -> shoppers: goes along",

@@ -95,7 +95,7 @@ indexes! {
     login_history_user_id_idx            By("store.accounts.login_history", &[USER, "100"]);
     login_history_created_at_idx         By("store.accounts.sweep.logins", &["1000"]);
     login_history_attempts_idx           By("store.accounts.sweep.attempts", &["1000"]);
-    users_admins_idx                     By("store.accounts.not_the_last_admin", &[]);
+    users_admins_idx                     By("store.accounts.staff.lock_owners", &[]);
     user_sessions_user_id_idx            By("store.sessions.end_all_but", &[USER, "null"]);
     user_sessions_expires_at_idx         By("store.sessions.sweep", &["1000"]);
     one_time_codes_user_id_idx           By("store.accounts.spend_attempt", &[USER, "5"]);
@@ -169,6 +169,8 @@ indexes! {
     game_slugs_game_id_idx               Reference;
     stock_alerts_game_id_idx             Like("tell_back_in_stock()",
         "select user_id from stock_alerts where game_id = any (array(select id from games limit 2)) order by created_at limit 1000");
+    users_staff_role_idx                 Reference;
+    audit_chain_entry_id_key             Constraint;
     audit_log_at_idx                     Like("an operator in the console",
         "select * from audit_log order by at desc limit 20");
     audit_log_subject_idx                By("store.ledger.adjust.before", &["'h'", USER, "1", "'reason'"]);

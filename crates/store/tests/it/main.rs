@@ -12,6 +12,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod audit;
 mod clock;
 mod concurrency;
 mod coverage;
@@ -36,10 +37,12 @@ mod rules_money;
 mod rules_orders;
 mod rules_payments;
 mod rules_promo_codes;
+mod rules_staff;
 mod rules_sync;
 mod rules_users;
 mod schema;
 mod shoppers;
+mod staff;
 mod state_machines;
 mod statements;
 mod stock_alerts;

@@ -108,7 +108,7 @@ rules! {
         refuses [
             "insert into audit_log (admin_id, action, subject_kind, subject_id) values ({other_user}, 'order.refund', 'user', {user}); delete from audit_log",
             "insert into audit_log (admin_id, action, subject_kind, subject_id) values ({other_user}, 'order.refund', 'user', {user}); update audit_log set details = '{}'",
-            "truncate audit_log",
+            "truncate audit_log cascade",
         ]
         allows ["insert into audit_log (admin_id, action, subject_kind, subject_id) values ({other_user}, 'order.refund', 'user', {user})"]
 }

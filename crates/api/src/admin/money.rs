@@ -1,39 +1,39 @@
 //! `/api/admin…` endpoints that move users' money: adjustments, refunds and cancellations, each recorded with the
 //! administrator who made it.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
-use axum::routing::{MethodRouter, post, put};
 use http::StatusCode;
 use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::{OrderId, UserId};
+use lockstep_domain::staff::Permission;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
+use super::RequireStaff;
+use super::routes::{StaffRoute, at};
+use crate::Api;
 use crate::answer::{self, Answered, MessageWith};
 use crate::body::{Body, request_body, uuid_in};
-use crate::visit::{Key, RequireAdmin};
-use crate::{Api, ApiState};
+use crate::visit::Key;
 
 /// Maximum length of a reason, in characters.
 const MAX_REASON: usize = 500;
 
 #[derive(OpenApi)]
 #[openapi(
-    tags((name = "admin", description = "Back office; requires the role ADMIN")),
+    tags((name = "admin", description = "Back office; for staff with the permission that each route needs")),
     paths(adjust, refund, cancel)
 )]
-pub(crate) struct Description;
+pub(super) struct Description;
 
-pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+pub(super) fn routes() -> Vec<StaffRoute> {
     vec![
-        ("/api/admin/users/{id}/balance", put(adjust)),
-        ("/api/admin/payments/transactions/{id}/refund", post(refund)),
-        ("/api/admin/orders/{id}/cancel", post(cancel)),
+        at("/api/admin/users/{id}/balance").put(Permission::BalanceAdjust, adjust),
+        at("/api/admin/payments/transactions/{id}/refund").post(Permission::OrdersRefund, refund),
+        at("/api/admin/orders/{id}/cancel").post(Permission::OrdersWrite, cancel),
     ]
 }
 
@@ -95,7 +95,7 @@ struct RefundView {
 pub(crate) async fn adjust(
     State(api): Api,
     Path(id): Path<String>,
-    RequireAdmin(admin): RequireAdmin,
+    RequireStaff { admin, .. }: RequireStaff,
     Key(key): Key,
     body: Body,
 ) -> Answered {
@@ -128,7 +128,7 @@ pub(crate) async fn adjust(
 pub(crate) async fn refund(
     State(api): Api,
     Path(id): Path<String>,
-    RequireAdmin(admin): RequireAdmin,
+    RequireStaff { admin, .. }: RequireStaff,
     Key(key): Key,
     body: Body,
 ) -> Answered {
@@ -175,7 +175,7 @@ struct CancelledView {
 pub(crate) async fn cancel(
     State(api): Api,
     Path(id): Path<String>,
-    RequireAdmin(admin): RequireAdmin,
+    RequireStaff { admin, .. }: RequireStaff,
     Key(key): Key,
     body: Body,
 ) -> Answered {
@@ -196,7 +196,7 @@ pub(crate) async fn cancel(
     )
 }
 
-fn optional_reason(reason: Option<&str>) -> Result<Option<&str>, Vec<FieldError>> {
+pub(super) fn optional_reason(reason: Option<&str>) -> Result<Option<&str>, Vec<FieldError>> {
     let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
     reason.map(checked_reason).transpose()
 }

@@ -1,0 +1,271 @@
+//! Promo codes.
+
+use axum::extract::Path;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use http::StatusCode;
+use lockstep_admin::{NewPromoCode, PromoCodeChange, PromoCodeError};
+use lockstep_domain::account::FieldError;
+use lockstep_domain::admin::{Percent, PromoCodeRow, PromoCodeStatistics};
+use lockstep_domain::catalogue::Answer;
+use lockstep_domain::staff::Permission;
+use utoipa::OpenApi;
+
+use super::routes::{StaffRoute, at};
+use super::{RequireStaff, found};
+use crate::answer::{self, Answered, Message};
+use crate::body::{Body, Given, request_body, uuid_in};
+use crate::error::ApiError;
+
+#[derive(OpenApi)]
+#[openapi(paths(list, statistics, one, create, change, delete))]
+pub(super) struct Description;
+
+pub(super) fn routes() -> Vec<StaffRoute> {
+    vec![
+        at("/api/admin/promo-codes")
+            .get(Permission::PromotionsRead, list)
+            .post(Permission::PromotionsWrite, create),
+        at("/api/admin/promo-codes/statistics").get(Permission::PromotionsRead, statistics),
+        at("/api/admin/promo-codes/{id}")
+            .get(Permission::PromotionsRead, one)
+            .put(Permission::PromotionsWrite, change)
+            .delete(Permission::PromotionsWrite, delete),
+    ]
+}
+
+/// Returns the promo codes, newest first.
+///
+/// Returns at most 10,000.
+#[utoipa::path(get, path = "/api/admin/promo-codes", tag = "admin", operation_id = "adminPromoCodes", security(("bearer" = [])),
+    responses((status = 200, description = "The codes", body = Answer<Vec<PromoCodeRow>>),
+    (status = 403, description = "Not signed in as staff with the permission promotions.read")))]
+pub(crate) async fn list(staff: RequireStaff) -> Answered {
+    answer::data(StatusCode::OK, &staff.office.promo_codes(&staff.admin).await?)
+}
+
+/// Returns figures about all promo codes.
+///
+/// `totalDiscountGiven` is the sum of the discounts of orders that were not fully refunded.
+#[utoipa::path(get, path = "/api/admin/promo-codes/statistics", tag = "admin", operation_id = "adminPromoCodeStatistics", security(("bearer" = [])),
+    responses((status = 200, description = "The figures", body = Answer<PromoCodeStatistics>),
+    (status = 403, description = "Not signed in as staff with the permission promotions.read")))]
+pub(crate) async fn statistics(staff: RequireStaff) -> Answered {
+    answer::data(StatusCode::OK, &staff.office.promo_code_statistics(&staff.admin).await?)
+}
+
+/// Returns a promo code.
+#[utoipa::path(get, path = "/api/admin/promo-codes/{id}", tag = "admin", operation_id = "adminPromoCode", security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "ID of the promo code")),
+    responses((status = 200, description = "The code", body = Answer<PromoCodeRow>), (status = 400, description = "`id` is not a UUID"),
+    (status = 403, description = "Not signed in as staff with the permission promotions.read"),
+    (status = 404, description = "There is no such code")))]
+pub(crate) async fn one(Path(id): Path<String>, staff: RequireStaff) -> Answered {
+    let code = staff.office.promo_code(&staff.admin, uuid_in("id", &id)?).await?;
+    answer::data(StatusCode::OK, &found(code, "Promo code")?)
+}
+
+request_body! {
+    /// A promo code to create.
+    struct NewCode {
+        /// 2 to 40 letters, digits, `-` and `_`; stored in upper case.
+        #[schema(min_length = 2, max_length = 40)]
+        code: String = "code",
+        /// Percent of the subtotal, above 0 and at most 100, at most two decimals.
+        #[schema(value_type = f64)]
+        discount: Option<Percent> = "discount" => required_percent(),
+        /// Maximum number of orders that may use it; no limit by default.
+        #[schema(value_type = Option<i32>, minimum = 1)]
+        max_uses: Option<i64> = "maxUses" => whole_number(),
+        /// Start of its validity: a time, or a day in UTC. By default now.
+        valid_from: Option<String> = "validFrom",
+        /// End of its validity: a time, or the last day in UTC. By default none.
+        valid_until: Option<String> = "validUntil",
+        /// `false` creates it switched off.
+        active: Option<bool> = "active",
+    }
+}
+
+request_body! {
+    /// What to change about a promo code; what is left out stays.
+    struct CodeChange {
+        /// 2 to 40 letters, digits, `-` and `_`. The name of a code that orders used does not change.
+        #[schema(min_length = 2, max_length = 40)]
+        code: Option<String> = "code",
+        /// Percent of the subtotal, above 0 and at most 100, at most two decimals.
+        #[schema(value_type = Option<f64>)]
+        discount: Option<Percent> = "discount" => percent(),
+        /// Maximum number of orders that may use it; `null` for no limit.
+        #[schema(value_type = Option<i32>, minimum = 1)]
+        max_uses: Given<i64> = "maxUses" => given_number(),
+        /// Start of its validity: a time, or a day in UTC.
+        valid_from: Option<String> = "validFrom",
+        /// End of its validity: a time, or the last day in UTC; `null` for none.
+        #[schema(value_type = Option<String>)]
+        valid_until: Given<String> = "validUntil" => given_text(),
+        /// `false` switches it off.
+        active: Option<bool> = "active",
+    }
+}
+
+/// Creates a promo code.
+#[utoipa::path(post, path = "/api/admin/promo-codes", tag = "admin", operation_id = "createPromoCode", security(("bearer" = [])), request_body = NewCode,
+    responses((status = 201, description = "The code", body = Answer<PromoCodeRow>),
+    (status = 400, description = "Invalid field, or there is such a code already"),
+    (status = 403, description = "Not signed in as staff with the permission promotions.write")))]
+pub(crate) async fn create(staff: RequireStaff, body: Body) -> Answered {
+    let (new, form) = body.read::<NewCode>();
+    let checked = checked_dates(new.valid_from.as_deref(), new.valid_until.as_deref())
+        .and_then(|dates| Ok((dates, checked_uses(new.max_uses)?)));
+    let ((valid_from, valid_until), max_uses) = form.finish(checked)?;
+    let new = NewPromoCode {
+        code: new.code.trim().to_owned(),
+        discount: new.discount.ok_or(ApiError::Bug(None))?.decimal(),
+        max_uses,
+        valid_from,
+        valid_until,
+        active: new.active.unwrap_or(true),
+    };
+    let made = staff.office.create_promo_code(&staff.admin, &new).await?;
+    answer::data(StatusCode::CREATED, &made)
+}
+
+/// Changes a promo code.
+///
+/// Orders that used it keep their price. Uses are counted by the database and cannot be set.
+#[utoipa::path(put, path = "/api/admin/promo-codes/{id}", tag = "admin", operation_id = "changePromoCode", security(("bearer" = [])), request_body = CodeChange,
+    params(("id" = Uuid, Path, description = "ID of the promo code")),
+    responses((status = 200, description = "The code", body = Answer<PromoCodeRow>),
+    (status = 400, description = "Invalid field, there is such a code already, or fewer uses than it has"),
+    (status = 403, description = "Not signed in as staff with the permission promotions.write"),
+    (status = 404, description = "There is no such code"), (status = 409, description = "Orders used it, so it keeps its name")))]
+pub(crate) async fn change(Path(id): Path<String>, staff: RequireStaff, body: Body) -> Answered {
+    let id = uuid_in("id", &id)?;
+    let (change, form) = body.read::<CodeChange>();
+    let until = change.valid_until.as_ref().map(|until| until.as_deref());
+    let checked = checked_dates(change.valid_from.as_deref(), until.flatten())
+        .and_then(|dates| Ok((dates, checked_uses(change.max_uses.flatten())?)));
+    let ((valid_from, valid_until), max_uses) = form.finish(checked)?;
+    let change = PromoCodeChange {
+        code: change.code.map(|code| code.trim().to_owned()),
+        discount: change.discount.map(Percent::decimal),
+        max_uses: change.max_uses.map(|_| max_uses),
+        valid_from,
+        valid_until: change.valid_until.map(|_| valid_until),
+        active: change.active,
+    };
+    let changed = staff.office.change_promo_code(&staff.admin, id, &change).await?;
+    answer::data(StatusCode::OK, &changed)
+}
+
+/// Deletes a promo code that no order used.
+///
+/// One that orders used is switched off instead: `PUT` with `active` `false`.
+#[utoipa::path(delete, path = "/api/admin/promo-codes/{id}", tag = "admin", operation_id = "deletePromoCode", security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "ID of the promo code")),
+    responses((status = 200, body = Message), (status = 400, description = "`id` is not a UUID"),
+    (status = 403, description = "Not signed in as staff with the permission promotions.write"),
+    (status = 404, description = "There is no such code"), (status = 409, description = "Orders used it")))]
+pub(crate) async fn delete(Path(id): Path<String>, staff: RequireStaff) -> Answered {
+    staff
+        .office
+        .delete_promo_code(&staff.admin, uuid_in("id", &id)?)
+        .await?;
+    answer::message(StatusCode::OK, "The promo code is deleted")
+}
+
+fn fault(path: &'static str, code: &'static str, msg: &'static str) -> Vec<FieldError> {
+    vec![FieldError { path, code, msg }]
+}
+
+type Dates = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
+/// Parses the start and the end of a validity. A day as its end includes that day.
+fn checked_dates(from: Option<&str>, until: Option<&str>) -> Result<Dates, Vec<FieldError>> {
+    const NOT_A_TIME: &str = "This field must be a time or a day, such as 2027-01-31T10:00:00Z or 2027-01-31";
+    let read = |path, text: Option<&str>, of_day| match text.map(str::trim).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => moment(text, of_day)
+            .map(Some)
+            .ok_or_else(|| fault(path, "not_a_time", NOT_A_TIME)),
+    };
+    let last = NaiveTime::from_hms_milli_opt(23, 59, 59, 999).unwrap_or_default();
+    match (read("validFrom", from, NaiveTime::MIN), read("validUntil", until, last)) {
+        (Ok(from), Ok(until)) => Ok((from, until)),
+        (from, until) => Err([from.err(), until.err()].into_iter().flatten().flatten().collect()),
+    }
+}
+
+/// A time with an offset, one without as UTC, or a day, which stands for a time of it.
+fn moment(text: &str, of_day: NaiveTime) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).ok();
+    let local = || {
+        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
+            .iter()
+            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+    };
+    let day = || {
+        NaiveDate::parse_from_str(text, "%Y-%m-%d")
+            .ok()
+            .map(|day| day.and_time(of_day))
+    };
+    let time = time.or_else(|| local().or_else(day).map(|time| time.and_utc()))?;
+    // The range of years that the database can hold.
+    (1..=9999).contains(&chrono::Datelike::year(&time)).then_some(time)
+}
+
+fn checked_uses(uses: Option<i64>) -> Result<Option<i32>, Vec<FieldError>> {
+    uses.map(|uses| {
+        i32::try_from(uses).ok().filter(|uses| *uses > 0).ok_or_else(|| {
+            fault(
+                "maxUses",
+                "out_of_range",
+                "This field must be a whole number, at least 1",
+            )
+        })
+    })
+    .transpose()
+}
+
+impl From<PromoCodeError> for ApiError {
+    fn from(error: PromoCodeError) -> Self {
+        let invalid = |path, msg| Self::Fields(fault(path, "invalid", msg));
+        match error {
+            PromoCodeError::Store(error) => error.into(),
+            PromoCodeError::Unknown(_) => Self::NotFound("Promo code"),
+            PromoCodeError::Exists(_) => Self::refused(
+                StatusCode::BAD_REQUEST,
+                "promo_code_exists",
+                &"There is a promo code with this name already",
+            ),
+            PromoCodeError::InUse => Self::refused(
+                StatusCode::CONFLICT,
+                "promo_code_in_use",
+                &"Orders used this code, so it stays with its name. Switch it off instead.",
+            ),
+            PromoCodeError::BelowUses => invalid("maxUses", "This code was used more often already"),
+            PromoCodeError::Code => invalid("code", "A code has 2 to 40 letters, digits, - and _"),
+            PromoCodeError::Discount => invalid("discount", "The discount must be above 0 and at most 100 percent"),
+            PromoCodeError::MaxUses => invalid("maxUses", "This field must be a whole number, at least 1"),
+            PromoCodeError::Window => invalid("validUntil", "The end must be later than the beginning"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_the_forms_that_front_ends_send() {
+        let read = |text: &str| checked_dates(None, Some(text)).unwrap().1.unwrap().to_rfc3339();
+        assert_eq!(read("2027-01-31T10:00:00.000Z"), "2027-01-31T10:00:00+00:00");
+        assert_eq!(read("2027-01-31T10:00:00+02:00"), "2027-01-31T08:00:00+00:00");
+        assert_eq!(read("2027-01-31T10:00"), "2027-01-31T10:00:00+00:00");
+        assert_eq!(read("2027-01-31"), "2027-01-31T23:59:59.999+00:00");
+        assert_eq!(checked_dates(Some(""), Some(" ")), Ok((None, None)));
+        for wrong in ["x", "2027-02-30", "-0001-01-01", "31.01.2027", "99999-01-01T00:00:00Z"] {
+            let faults = checked_dates(Some(wrong), Some(wrong)).unwrap_err();
+            assert_eq!(faults.len(), 2, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Who is on the staff, and with which permissions. Read from the database for every request of staff, so that a change
+//! counts with the next one in every process.
+
+use lockstep_domain::account::Role;
+use lockstep_domain::ids::UserId;
+use lockstep_domain::staff::{Permission, Permissions, Refused, StaffRole, may_change, may_give};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::AccountError;
+use crate::audit::{self, By};
+use crate::row::role_of;
+use crate::{Result, Store, Tx};
+
+/// An account's role and what it permits.
+struct Standing {
+    role: StaffRole,
+    permissions: Permissions,
+}
+
+/// One row of [`standing`] and [`permissions`].
+struct Row {
+    role: String,
+    staff_role: Option<String>,
+    permissions: Vec<String>,
+}
+
+impl Row {
+    fn standing(self) -> Result<Standing> {
+        if role_of(&self.role)? == Role::Admin {
+            return Ok(Standing {
+                role: StaffRole::Owner,
+                permissions: Permissions::all(),
+            });
+        }
+        Ok(Standing {
+            role: self.staff_role.map_or(StaffRole::None, StaffRole::Named),
+            permissions: known(&self.permissions),
+        })
+    }
+}
+
+/// The permissions with these names. One that only a newer version knows permits nothing here.
+fn known(names: &[String]) -> Permissions {
+    names.iter().filter_map(|name| Permission::from_name(name)).collect()
+}
+
+/// Reads an account that was not deleted.
+macro_rules! row_of {
+    ($id:expr) => {
+        sqlx::query_as!(
+            Row,
+            r#"-- store.accounts.staff.standing
+            select u.role::text as "role!", u.staff_role,
+                   array(select p.permission from staff_role_permissions p where p.role = u.staff_role) as "permissions!"
+              from users u where u.id = $1 and u.deleted_at is null"#,
+            $id.0
+        )
+    };
+}
+
+async fn standing(tx: &mut Tx, id: UserId) -> Result<Option<Standing>> {
+    let row = row_of!(id).fetch_optional(tx.conn()).await?;
+    row.map(Row::standing).transpose()
+}
+
+/// The current permissions of an account; none if it is not staff, or does not exist.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn permissions(store: &Store, id: UserId) -> Result<Permissions> {
+    let row = row_of!(id).fetch_optional(store.alone()).await?;
+    Ok(row
+        .map(Row::standing)
+        .transpose()?
+        .map(|standing| standing.permissions)
+        .unwrap_or_default())
+}
+
+/// Checks that `by` may use `permission` on `whom`: nobody changes somebody with more. The operator may always.
+///
+/// # Errors
+/// [`AccountError::Refused`]; [`AccountError::NotFound`] if there is no such account.
+pub(crate) async fn allow(tx: &mut Tx, by: &By, permission: Permission, whom: UserId) -> Result<(), AccountError> {
+    let theirs = standing(tx, whom).await?.ok_or(AccountError::NotFound)?;
+    let By::Staff(staff) = by else { return Ok(()) };
+    Ok(may_change(
+        &of_staff(tx, *staff).await?,
+        permission,
+        &theirs.permissions,
+    )?)
+}
+
+/// Checks that `whom` has no permission that the member of staff `by` lacks. Somebody who does not exist has none.
+///
+/// # Errors
+/// [`Refused::HasMore`] as [`AccountError::Refused`].
+pub(crate) async fn not_above(tx: &mut Tx, by: UserId, whom: UserId) -> Result<(), AccountError> {
+    let theirs = of_staff(tx, whom).await?;
+    if theirs.is_empty() || of_staff(tx, by).await?.cover(&theirs) {
+        Ok(())
+    } else {
+        Err(AccountError::Refused(Refused::HasMore))
+    }
+}
+
+/// Changes the role of an account, effective from its next request. The audit log records it. Returns the role before.
+///
+/// # Errors
+/// [`AccountError::Refused`]; [`AccountError::LastAdmin`]; [`AccountError::UnknownRole`]; [`AccountError::NotFound`].
+pub async fn change_role(store: &Store, by: &By, whom: UserId, role: &StaffRole) -> Result<StaffRole, AccountError> {
+    let (by, role) = (by.clone(), role.clone());
+    store
+        .tx("staff.change_role", move |tx| {
+            let (by, role) = (by.clone(), role.clone());
+            Box::pin(async move { change_role_in(tx, &by, whom, &role).await })
+        })
+        .await
+}
+
+/// As [`change_role`], for the account with this address, by the operator at `machine`.
+///
+/// # Errors
+/// Those of [`change_role`].
+pub async fn assign_role(
+    store: &Store,
+    email: &str,
+    role: &StaffRole,
+    machine: &str,
+) -> Result<StaffRole, AccountError> {
+    let (email, role, by) = (email.to_owned(), role.clone(), By::Operator(machine.to_owned()));
+    store
+        .tx("staff.assign_role", move |tx| {
+            let (email, role, by) = (email.clone(), role.clone(), by.clone());
+            Box::pin(async move {
+                let id = sqlx::query_scalar!(
+                    "-- store.accounts.staff.assign_role.look
+                    select id from users where email = $1 and deleted_at is null",
+                    email
+                )
+                .fetch_optional(tx.conn())
+                .await?;
+                change_role_in(tx, &by, UserId(id.ok_or(AccountError::NotFound)?), &role).await
+            })
+        })
+        .await
+}
+
+/// As [`change_role`], in a transaction that has not locked the account yet.
+pub(crate) async fn change_role_in(
+    tx: &mut Tx,
+    by: &By,
+    whom: UserId,
+    role: &StaffRole,
+) -> Result<StaffRole, AccountError> {
+    // All changes of roles come one after the other, so that what is read below is not changed by another one.
+    let owners = lock_owners(tx).await?;
+    let before = standing(tx, whom).await?.ok_or(AccountError::NotFound)?;
+    let given = permissions_of(tx, role).await?;
+    if let By::Staff(staff) = by {
+        may_give(&of_staff(tx, *staff).await?, &before.permissions, &given)?;
+    }
+    if before.role == *role {
+        return Ok(before.role);
+    }
+    if *role != StaffRole::Owner && owners == [whom.0] {
+        return Err(AccountError::LastAdmin);
+    }
+    let (coarse, named) = match role {
+        StaffRole::None => (Role::User, None),
+        StaffRole::Owner => (Role::Admin, None),
+        StaffRole::Named(name) => (Role::User, Some(name.as_str())),
+    };
+    let done = sqlx::query!(
+        "-- store.accounts.staff.change_role
+        update users set role = $2::text::role, staff_role = $3 where id = $1 and deleted_at is null",
+        whom.0,
+        coarse.name(),
+        named
+    )
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Err(AccountError::NotFound);
+    }
+    let details = json!({ "from": before.role.name(), "to": role.name() });
+    audit::record(tx, by, "user.role", ("user", whom.0), details).await?;
+    Ok(before.role)
+}
+
+/// Locks all owners and returns them, so that two cannot be demoted at the same moment.
+pub(crate) async fn lock_owners(tx: &mut Tx) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "-- store.accounts.staff.lock_owners
+        select id from users where role = 'ADMIN' order by id for no key update"
+    )
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// The permissions of a member of staff; none if the account has been deleted meanwhile.
+async fn of_staff(tx: &mut Tx, staff: UserId) -> Result<Permissions> {
+    Ok(standing(tx, staff)
+        .await?
+        .map(|standing| standing.permissions)
+        .unwrap_or_default())
+}
+
+async fn permissions_of(tx: &mut Tx, role: &StaffRole) -> Result<Permissions, AccountError> {
+    let name = match role {
+        StaffRole::None => return Ok(Permissions::default()),
+        StaffRole::Owner => return Ok(Permissions::all()),
+        StaffRole::Named(name) => name,
+    };
+    let names = sqlx::query_scalar!(
+        r#"-- store.accounts.staff.role
+        select array(select p.permission from staff_role_permissions p where p.role = r.name) as "permissions!"
+          from staff_roles r where r.name = $1"#,
+        name
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    names.map(|names| known(&names)).ok_or(AccountError::UnknownRole)
+}
+
+/// The names of all roles but that of an owner.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn roles(store: &Store) -> Result<Vec<String>> {
+    Ok(
+        sqlx::query_scalar!("-- store.accounts.staff.roles\nselect name from staff_roles order by name")
+            .fetch_all(store.alone())
+            .await?,
+    )
+}
+
+impl From<Refused> for AccountError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
