@@ -3,6 +3,11 @@
 //! Every use case takes the [`Admin`] who calls it, which only a checked session with that role can create. Lists are
 //! read in one snapshot, so that a page matches its total. Nothing is cached: staff decide from what they see.
 
+mod content;
+mod games;
+mod shoppers;
+mod taxonomies;
+
 use chrono::{DateTime, Utc};
 use lockstep_auth::Admin;
 use lockstep_domain::GameId;
@@ -13,10 +18,12 @@ use lockstep_domain::admin::{
 use lockstep_domain::cart::{Cart, CartOwner, Wishlist};
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
-use lockstep_store::admin::{carts, dashboard, games, orders, sync, transactions, users};
+use lockstep_store::admin::{carts, dashboard, games as catalogue, orders, sync, transactions, users};
 use lockstep_store::{Result, Store};
 
 pub use lockstep_store::admin::carts::Filter as CartFilter;
+pub use lockstep_store::admin::changes::ChangeError;
+pub use lockstep_store::admin::faqs::Filter as FaqFilter;
 pub use lockstep_store::admin::games::Taxonomy;
 pub use lockstep_store::admin::transactions::{Filter as TransactionFilter, Method};
 pub use lockstep_store::admin::users::{Filter as UserFilter, Kind as ActivityKind, Span};
@@ -169,7 +176,7 @@ impl BackOffice {
     /// # Errors
     /// [`lockstep_store::StoreError`].
     pub async fn games(&self, _by: &Admin, page: Page) -> Result<GameList> {
-        let read = self.store.read(|tx| Box::pin(games::list(tx, page))).await?;
+        let read = self.store.read(|tx| Box::pin(catalogue::list(tx, page))).await?;
         Ok(read.value)
     }
 
@@ -178,7 +185,7 @@ impl BackOffice {
     /// # Errors
     /// [`lockstep_store::StoreError`].
     pub async fn game(&self, _by: &Admin, id: GameId) -> Result<Option<GameDetail>> {
-        let read = self.store.read(|tx| Box::pin(games::detail(tx, id))).await?;
+        let read = self.store.read(|tx| Box::pin(catalogue::detail(tx, id))).await?;
         Ok(read.value)
     }
 
@@ -187,7 +194,10 @@ impl BackOffice {
     /// # Errors
     /// [`lockstep_store::StoreError`].
     pub async fn taxonomy(&self, _by: &Admin, taxonomy: Taxonomy) -> Result<Vec<TaxonomyRow>> {
-        let read = self.store.read(|tx| Box::pin(games::taxonomy(tx, taxonomy))).await?;
+        let read = self
+            .store
+            .read(|tx| Box::pin(catalogue::taxonomy(tx, taxonomy)))
+            .await?;
         Ok(read.value)
     }
 

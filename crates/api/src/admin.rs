@@ -1,9 +1,14 @@
-//! `/api/admin…`: the lists and details of the back office (`docs/http-api.md`). State-changing endpoints are in
-//! sibling modules.
+//! `/api/admin…`: the back office (`docs/http-api.md`). What moves money is in `admin_money`.
 
+mod blog;
 mod catalogue;
+mod faq;
+mod games;
 mod people;
+mod refused;
 mod sales;
+mod shoppers;
+mod taxonomies;
 
 use std::sync::Arc;
 
@@ -33,6 +38,11 @@ pub(crate) fn description() -> utoipa::openapi::OpenApi {
     let mut description = sales::Description::openapi();
     description.merge(people::Description::openapi());
     description.merge(catalogue::Description::openapi());
+    description.merge(blog::Description::openapi());
+    description.merge(faq::Description::openapi());
+    description.merge(games::Description::openapi());
+    description.merge(shoppers::Description::openapi());
+    description.merge(taxonomies::Description::openapi());
     description
 }
 
@@ -40,6 +50,10 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     let mut routes = sales::routes();
     routes.extend(people::routes());
     routes.extend(catalogue::routes());
+    routes.extend(taxonomies::routes());
+    routes.extend(shoppers::routes());
+    routes.extend(blog::routes());
+    routes.extend(faq::routes());
     routes
 }
 

@@ -158,6 +158,18 @@ impl Field for Option<Money> {
     }
 }
 
+impl Field for Option<i64> {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.whole_number(path)
+    }
+}
+
+impl Field for Option<Vec<String>> {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.texts(path)
+    }
+}
+
 impl Field for Vec<NewOrderItem> {
     fn read(form: &mut Form<'_>, path: &'static str) -> Self {
         form.games(path)
@@ -246,6 +258,18 @@ impl<'b> Form<'b> {
         }
     }
 
+    /// An optional list of strings.
+    fn texts(&mut self, path: &'static str) -> Option<Vec<String>> {
+        let value = self.get(path)?;
+        let texts = value
+            .as_array()
+            .and_then(|list| list.iter().map(|text| text.as_str().map(str::to_owned)).collect());
+        if texts.is_none() {
+            self.fault(path, "wrong_type", "This field must be a list of strings");
+        }
+        texts
+    }
+
     /// An optional boolean.
     fn flag(&mut self, path: &'static str) -> Option<bool> {
         let value = self.get(path)?;
@@ -306,6 +330,14 @@ impl<'b> Form<'b> {
             Some(Err(MoneyError::NotANumber)) | None => self.fault(path, "wrong_type", "This field must be a number"),
         }
         None
+    }
+
+    /// An optional amount of money of an update; `null` is zero.
+    pub(crate) fn changed_money(&mut self, path: &'static str) -> Option<Money> {
+        match self.fields.get(path) {
+            Some(Value::Null) => Some(Money::ZERO),
+            _ => self.money(path),
+        }
     }
 
     /// A required amount of money in EUR.

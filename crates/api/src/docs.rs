@@ -13,7 +13,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::{ApiError, Envelope as Failure};
 use crate::{
-    account, admin, admin_money, auth, cart, games, health, money, orders, stock_alerts, user, webhook, wishlist,
+    account, admin, admin_money, auth, cart, content, games, health, money, orders, stock_alerts, user, webhook,
+    wishlist,
 };
 
 #[derive(OpenApi)]
@@ -63,7 +64,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The OpenAPI documents of the API's parts, to be merged.
-fn parts() -> [utoipa::openapi::OpenApi; 11] {
+fn parts() -> [utoipa::openapi::OpenApi; 12] {
     [
         Description::openapi(),
         auth::Description::openapi(),
@@ -74,6 +75,7 @@ fn parts() -> [utoipa::openapi::OpenApi; 11] {
         account::Description::openapi(),
         orders::Description::openapi(),
         money::Description::openapi(),
+        content::Description::openapi(),
         admin::description(),
         admin_money::Description::openapi(),
     ]

@@ -7,17 +7,18 @@
 //! counters and the cursor of a run change together or not at all, so an interrupted run can be resumed.
 //!
 //! `lease` holds the exclusive right to run, `runs` the records of runs, `catalogue` the games and `taxonomy` their
-//! categories and tags, `seen` what a pass has and has not seen, `asked` prices learned while buying, `flags` flags
+//! categories and tags, `seen` what a pass has and has not seen, `asked` prices learned while buying, `kept` what staff have set, `flags` flags
 //! that change with time, `budget` the calls that G2A allows.
 
 mod asked;
 mod budget;
 mod catalogue;
 mod flags;
+mod kept;
 mod lease;
 mod runs;
 mod seen;
-mod taxonomy;
+pub(crate) mod taxonomy;
 
 pub use budget::{Bucket, BucketSizes, Taken};
 pub use catalogue::{Listing, Scope, Written, known_since, write};

@@ -12,7 +12,7 @@ use lockstep_domain::admin::{GameDetail, GameList, SyncProgress, SyncStatus, Tax
 use lockstep_domain::catalogue::Answer;
 use utoipa::OpenApi;
 
-use super::{Paged, RequireStaff, found};
+use super::{Paged, RequireStaff, found, taxonomies};
 use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
@@ -23,12 +23,18 @@ pub(super) struct Description;
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     vec![
-        ("/api/admin/games", get(games)),
-        ("/api/admin/games/{id}", get(game)),
-        ("/api/admin/categories", get(categories)),
-        ("/api/admin/genres", get(genres)),
-        ("/api/admin/platforms", get(platforms)),
-        ("/api/admin/tags", get(tags)),
+        ("/api/admin/games", get(games).post(super::games::create)),
+        (
+            "/api/admin/games/{id}",
+            get(game).put(super::games::update).delete(super::games::delete),
+        ),
+        (
+            "/api/admin/categories",
+            get(categories).post(taxonomies::create_category),
+        ),
+        ("/api/admin/genres", get(genres).post(taxonomies::create_genre)),
+        ("/api/admin/platforms", get(platforms).post(taxonomies::create_platform)),
+        ("/api/admin/tags", get(tags).post(taxonomies::create_tag)),
         ("/api/admin/g2a/status", get(sync_status)),
         ("/api/admin/g2a/sync-progress", get(sync_progress)),
     ]

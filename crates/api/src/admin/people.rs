@@ -30,7 +30,12 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/admin/users/{id}", get(user)),
         ("/api/admin/users/{id}/activity", get(activity)),
         ("/api/admin/carts", get(carts)),
-        ("/api/admin/carts/user/{userId}", get(cart)),
+        (
+            "/api/admin/carts/user/{userId}",
+            get(cart)
+                .put(super::shoppers::replace_cart)
+                .delete(super::shoppers::clear_cart),
+        ),
         ("/api/admin/wishlists", get(wishlists)),
         ("/api/admin/wishlists/user/{userId}", get(wishlist)),
     ]
