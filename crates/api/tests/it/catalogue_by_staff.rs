@@ -32,6 +32,13 @@ pub(crate) fn fields(answer: &Answered) -> Vec<String> {
         .collect()
 }
 
+/// What was created.
+pub(crate) fn created(answer: &Answered) -> Value {
+    let mut json = answer.json();
+    assert_eq!(answer.status, 201, "{json}");
+    json["data"].take()
+}
+
 /// The audited actions, oldest first.
 pub(crate) async fn audited(shop: &Shop) -> Vec<String> {
     sqlx::query_scalar("select action from audit_log order by at, id")
@@ -59,8 +66,7 @@ async fn taxonomies_are_made_renamed_and_deleted() {
         let made = root
             .post(&path, json!({"name": " Role Play ", "description": "Roles."}))
             .await;
-        assert_eq!(made.status, 201, "{plural}: {}", made.json());
-        let made = made.data();
+        let made = created(&made);
         let id = made["id"].as_str().unwrap().to_owned();
         assert_eq!(made, json!({"id": id, "name": "Role Play", "slug": "role-play"}));
         assert_eq!(
@@ -85,7 +91,7 @@ async fn taxonomies_are_made_renamed_and_deleted() {
             root.post(&path, json!({"name": "rpg"})).await.failure(),
             (409, "slug_taken".to_owned())
         );
-        let second = root.post(&path, json!({"name": "Noir"})).await.data();
+        let second = created(&root.post(&path, json!({"name": "Noir"})).await);
         let second = format!("{path}/{}", second["id"].as_str().unwrap());
         assert_eq!(
             root.put(&second, json!({"name": "RPG"})).await.failure(),
@@ -179,10 +185,10 @@ fn form() -> Value {
 #[tokio::test]
 async fn a_game_is_made_changed_and_deleted() {
     let shop = Shop::open().await;
+    shop.db.keep_own_stock().await;
     let root = root(&shop).await;
     let made = root.post("/api/admin/games", form()).await;
-    assert_eq!(made.status, 201, "{}", made.json());
-    let made = made.data();
+    let made = created(&made);
     let id = made["id"].as_str().unwrap().to_owned();
     assert_eq!(
         made,
@@ -258,10 +264,11 @@ async fn invalid_fields_of_a_game_are_named() {
         fields(&root.post("/api/admin/games", json!({})).await),
         ["title", "price"]
     );
-    let made = root
-        .post("/api/admin/games", json!({"title": "Myst", "price": 1}))
-        .await
-        .data();
+    let made = created(
+        &root
+            .post("/api/admin/games", json!({"title": "Myst", "price": 1}))
+            .await,
+    );
     assert_eq!(made["slug"], "myst");
     let path = format!("/api/admin/games/{}", made["id"].as_str().unwrap());
     for (field, values) in [
@@ -309,10 +316,11 @@ async fn invalid_fields_of_a_game_are_named() {
             .failure(),
         (409, "slug_taken".into())
     );
-    let other = root
-        .post("/api/admin/games", json!({"title": "Riven", "price": 1}))
-        .await
-        .data();
+    let other = created(
+        &root
+            .post("/api/admin/games", json!({"title": "Riven", "price": 1}))
+            .await,
+    );
     let other = format!("/api/admin/games/{}", other["id"].as_str().unwrap());
     assert_eq!(
         root.put(&other, json!({"slug": "myst"})).await.failure(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::catalogue_by_staff::{audited, fields, root};
+use crate::catalogue_by_staff::{audited, created, fields, root};
 use crate::shop::Shop;
 
 const NOBODY: &str = "0192f0c1-0000-7000-8000-000000000001";
@@ -21,8 +21,7 @@ async fn an_article_is_written_published_and_deleted() {
     let shop = Shop::open().await;
     let root = root(&shop).await;
     let made = root.post("/api/admin/blog", article("Summer Sale", false)).await;
-    assert_eq!(made.status, 201, "{}", made.json());
-    let made = made.data();
+    let made = created(&made);
     let id = made["id"].as_str().unwrap().to_owned();
     assert_eq!(
         made,
@@ -158,7 +157,7 @@ async fn invalid_fields_of_an_article_are_named() {
         fields(&root.post("/api/admin/blog", json!({})).await),
         ["title", "content", "category"]
     );
-    let made = root.post("/api/admin/blog", article("One", true)).await.data();
+    let made = created(&root.post("/api/admin/blog", article("One", true)).await);
     let path = format!("/api/admin/blog/{}", made["id"].as_str().unwrap());
     for (field, value) in [
         ("title", json!("")),
@@ -180,7 +179,7 @@ async fn invalid_fields_of_an_article_are_named() {
         root.post("/api/admin/blog", article("One", true)).await.failure(),
         (409, "slug_taken".to_owned())
     );
-    root.post("/api/admin/blog", article("Two", true)).await.data();
+    created(&root.post("/api/admin/blog", article("Two", true)).await);
     assert_eq!(
         root.put(&path, json!({"slug": "two"})).await.failure(),
         (409, "slug_taken".to_owned())
@@ -203,8 +202,7 @@ async fn questions_are_written_ordered_and_hidden() {
                 json!({"category": category, "question": question, "answer": "So <b onclick=x>it</b> is", "order": order}),
             )
             .await;
-        assert_eq!(made.status, 201, "{}", made.json());
-        let made = made.data();
+        let made = created(&made);
         assert_eq!(
             made,
             json!({"id": made["id"], "category": category, "question": question, "answer": "So <b>it</b> is", "order": order,
