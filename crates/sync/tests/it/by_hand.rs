@@ -46,10 +46,6 @@ fn money(cents: i64) -> Money {
     Money::from_cents(cents).unwrap()
 }
 
-fn text(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 #[tokio::test]
 async fn no_pass_changes_a_field_that_staff_have_set() {
     let shop = Shop::with(60).await;
@@ -58,6 +54,7 @@ async fn no_pass_changes_a_field_that_staff_have_set() {
         .set_price(&product, "10".parse().unwrap(), "15".parse().unwrap());
     shop.run(What::Full).await;
     let (admin, id) = (staff(&shop).await, game(&shop, &product).await);
+    let text = |text: &str| Some(text.to_owned());
     let entry = GameEntry {
         title: text("Ours"),
         description: text("<p>Our words.</p>"),
@@ -124,7 +121,7 @@ async fn what_staff_did_not_change_still_follows_g2a() {
     shop.run(What::Full).await;
     let (admin, id) = (staff(&shop).await, game(&shop, &product).await);
     let form = GameForm {
-        title: text("Ours"),
+        title: Some("Ours".to_owned()),
         ..GameForm::default()
     };
     game_edits::update(&shop.db.store, admin, id, &form).await.unwrap();
