@@ -6,6 +6,11 @@
 
 mod changes;
 
+mod content;
+mod games;
+mod shoppers;
+mod taxonomies;
+
 use chrono::{DateTime, Utc};
 use lockstep_auth::Admin;
 use lockstep_domain::GameId;
@@ -17,10 +22,12 @@ use lockstep_domain::cart::{Cart, CartOwner, Wishlist};
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::staff::Permission;
-use lockstep_store::admin::{carts, dashboard, games, orders, sync, transactions, user_change, users};
+use lockstep_store::admin::{carts, dashboard, games as catalogue, orders, sync, transactions, user_change, users};
 use lockstep_store::{Result, Store};
 
 pub use lockstep_store::admin::carts::Filter as CartFilter;
+pub use lockstep_store::admin::changes::ChangeError;
+pub use lockstep_store::admin::faqs::Filter as FaqFilter;
 pub use lockstep_store::admin::games::Taxonomy;
 pub use lockstep_store::admin::promo_codes::PromoCodeChange;
 pub use lockstep_store::admin::transactions::{Filter as TransactionFilter, Method};
@@ -198,7 +205,7 @@ impl BackOffice {
     /// [`lockstep_store::StoreError`].
     #[tracing::instrument(name = "admin.games", skip_all)]
     pub async fn games(&self, _by: &Admin, page: Page) -> Result<GameList> {
-        let read = self.store.read(|tx| Box::pin(games::list(tx, page))).await?;
+        let read = self.store.read(|tx| Box::pin(catalogue::list(tx, page))).await?;
         Ok(read.value)
     }
 
@@ -208,7 +215,7 @@ impl BackOffice {
     /// [`lockstep_store::StoreError`].
     #[tracing::instrument(name = "admin.game", skip_all, fields(game = %id))]
     pub async fn game(&self, _by: &Admin, id: GameId) -> Result<Option<GameDetail>> {
-        let read = self.store.read(|tx| Box::pin(games::detail(tx, id))).await?;
+        let read = self.store.read(|tx| Box::pin(catalogue::detail(tx, id))).await?;
         Ok(read.value)
     }
 
@@ -218,7 +225,10 @@ impl BackOffice {
     /// [`lockstep_store::StoreError`].
     #[tracing::instrument(name = "admin.taxonomy", skip_all)]
     pub async fn taxonomy(&self, _by: &Admin, taxonomy: Taxonomy) -> Result<Vec<TaxonomyRow>> {
-        let read = self.store.read(|tx| Box::pin(games::taxonomy(tx, taxonomy))).await?;
+        let read = self
+            .store
+            .read(|tx| Box::pin(catalogue::taxonomy(tx, taxonomy)))
+            .await?;
         Ok(read.value)
     }
 

@@ -1,12 +1,18 @@
 //! `/api/admin…`: the back office (`docs/http-api.md`), for staff with the permission that each route names.
 
+mod blog;
 mod catalogue;
+mod faq;
+mod games;
 mod money;
 mod orders;
 mod people;
 mod promo_codes;
+mod refused;
 pub(crate) mod routes;
 mod sales;
+mod shoppers;
+mod taxonomies;
 mod users;
 
 use std::sync::Arc;
@@ -42,6 +48,11 @@ pub(crate) fn description() -> utoipa::openapi::OpenApi {
     description.merge(orders::Description::openapi());
     description.merge(promo_codes::Description::openapi());
     description.merge(users::Description::openapi());
+    description.merge(blog::Description::openapi());
+    description.merge(faq::Description::openapi());
+    description.merge(games::Description::openapi());
+    description.merge(shoppers::Description::openapi());
+    description.merge(taxonomies::Description::openapi());
     description
 }
 
@@ -54,6 +65,10 @@ pub(crate) fn routes() -> Vec<StaffRoute> {
     routes.extend(orders::routes());
     routes.extend(promo_codes::routes());
     routes.extend(users::routes());
+    routes.extend(taxonomies::routes());
+    routes.extend(shoppers::routes());
+    routes.extend(blog::routes());
+    routes.extend(faq::routes());
     routes
 }
 

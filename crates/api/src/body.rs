@@ -159,6 +159,18 @@ impl Field for Option<Money> {
     }
 }
 
+impl Field for Option<i64> {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.whole_number(path)
+    }
+}
+
+impl Field for Option<Vec<String>> {
+    fn read(form: &mut Form<'_>, path: &'static str) -> Self {
+        form.texts(path)
+    }
+}
+
 impl Field for Vec<NewOrderItem> {
     fn read(form: &mut Form<'_>, path: &'static str) -> Self {
         form.games(path)
@@ -248,6 +260,18 @@ impl<'b> Form<'b> {
             Some(Value::Null) => Some(String::new()),
             _ => self.optional_text(path).map(str::to_owned),
         }
+    }
+
+    /// An optional list of strings.
+    fn texts(&mut self, path: &'static str) -> Option<Vec<String>> {
+        let value = self.get(path)?;
+        let texts = value
+            .as_array()
+            .and_then(|list| list.iter().map(|text| text.as_str().map(str::to_owned)).collect());
+        if texts.is_none() {
+            self.fault(path, "wrong_type", "This field must be a list of strings");
+        }
+        texts
     }
 
     /// An optional boolean.
@@ -345,6 +369,14 @@ impl<'b> Form<'b> {
             Some(Err(MoneyError::NotANumber)) | None => self.fault(path, "wrong_type", "This field must be a number"),
         }
         None
+    }
+
+    /// An optional amount of money of an update; `null` is zero.
+    pub(crate) fn changed_money(&mut self, path: &'static str) -> Option<Money> {
+        match self.fields.get(path) {
+            Some(Value::Null) => Some(Money::ZERO),
+            _ => self.money(path),
+        }
     }
 
     /// A required amount of money in EUR.

@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::{ApiError, Envelope as Failure};
-use crate::{account, admin, auth, cart, games, health, money, orders, stock_alerts, user, webhook, wishlist};
+use crate::{account, admin, auth, cart, content, games, health, money, orders, stock_alerts, user, webhook, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -61,7 +61,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The OpenAPI documents of the API's parts, to be merged.
-fn parts() -> [utoipa::openapi::OpenApi; 10] {
+fn parts() -> [utoipa::openapi::OpenApi; 11] {
     [
         Description::openapi(),
         auth::Description::openapi(),
@@ -72,6 +72,7 @@ fn parts() -> [utoipa::openapi::OpenApi; 10] {
         account::Description::openapi(),
         orders::Description::openapi(),
         money::Description::openapi(),
+        content::Description::openapi(),
         admin::description(),
     ]
 }

@@ -12,6 +12,7 @@ mod answer;
 mod auth;
 mod body;
 mod cart;
+mod content;
 mod cors;
 mod docs;
 mod edge;
@@ -229,6 +230,7 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         account::routes(),
         orders::routes(),
         money::routes(),
+        content::routes(),
     ] {
         routes.extend(more);
     }

@@ -4,22 +4,31 @@
 //! key.
 
 mod carts;
+mod checks;
+mod content;
 mod dashboard;
+mod editing;
 mod games;
 mod orders;
 mod promo_codes;
+mod terms;
 mod users;
 
 use serde::Serialize;
 
-pub use carts::{CartList, CartRow, WishlistList, WishlistRow};
+pub use carts::{
+    CartList, CartRow, DayOfWishes, WishedGame, WishedGameBrief, WishlistList, WishlistRow, WishlistStatistics,
+};
+pub use content::{ArticleForm, FaqForm, FaqList, PostCreated, PostList, PostRow, PostUpdated};
 pub use dashboard::{Dashboard, DayOfSales, RecentOrder, RecentTransaction, TopGame};
+pub use editing::{GameCreated, GameEntry, GameField, GameForm, GameUpdated, ORIGINAL_NOT_ABOVE, PriceStep};
 pub use games::{GameDetail, GameList, GameRow, SyncProgress, SyncStatus, TaxonomyRow};
 pub use orders::{
     OrderDetail, OrderDetailGame, OrderDetailItem, OrderList, OrderRow, OrderRowItem, OrderStanding, OrderTransaction,
     TransactionList, TransactionRow, UnitDetail,
 };
 pub use promo_codes::{MostUsed, NotAPercentage, Percent, PromoCodeRow, PromoCodeStatistics};
+pub use terms::{TermForm, TermSaved};
 pub use users::{Activity, LoginAttempt, OrderBrief, TransactionBrief, UserBrief, UserDetail, UserList, UserRow};
 
 /// Shown in place of a key.

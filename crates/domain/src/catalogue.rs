@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::language::Language;
 use crate::title::Title;
 use crate::{GameId, Money};
-use json::decimal_number;
 
 pub use home::{GenreTiles, Home, Tile};
+pub(crate) use json::decimal_number;
 pub use json::iso_millis;
 pub use query::{CatalogQuery, PricePreset, Sort};
 pub(crate) use query::{search_digest, suggestions_digest};

@@ -1,5 +1,5 @@
 //! Lockstep's domain rules: money, price and markup, the state machines of orders and order units, accounts, staff, carts,
-//! checkout, the views of orders, transactional e-mails, the arithmetic of rate limits and of waits, slugs, and the
+//! checkout, the views of orders, transactional e-mails, safe HTML, the arithmetic of rate limits and of waits, slugs, and the
 //! registry of cache keys.
 //!
 //! No I/O, no async and no clock: callers pass the time in. The rules are those of `docs/data-model.md`; the database
@@ -13,8 +13,10 @@ pub mod cached;
 pub mod cart;
 pub mod catalogue;
 pub mod checkout;
+pub mod content;
 pub mod email_template;
 mod error_chain;
+pub mod html;
 pub mod ids;
 pub mod json;
 pub mod language;

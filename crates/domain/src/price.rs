@@ -69,18 +69,23 @@ pub struct ListPrice {
 }
 
 impl ListPrice {
+    /// A price beside a reference price, which is left out unless it is higher.
+    pub fn of(price: Money, original_price: Option<Money>) -> Self {
+        let original_price = original_price.filter(|original| *original > price);
+        Self {
+            price,
+            original_price,
+            discount: original_price.map_or(0, |original| discount_percent(original, price)),
+        }
+    }
+
     /// The same listing at a price of at least `floor`; the displayed discount shrinks accordingly.
     #[must_use]
     pub fn at_least(self, floor: Money) -> Self {
         if self.price >= floor {
             return self;
         }
-        let original_price = self.original_price.filter(|original| *original > floor);
-        Self {
-            price: floor,
-            original_price,
-            discount: original_price.map_or(0, |original| discount_percent(original, floor)),
-        }
+        Self::of(floor, self.original_price)
     }
 }
 
@@ -98,15 +103,7 @@ impl Pricing {
             PriceBasis::Max => min.max(retail)?,
         };
         let price = self.marked_up(base)?;
-        let original_price = retail
-            .and_then(|retail| self.marked_up(retail))
-            .filter(|original| *original > price);
-        let discount = original_price.map_or(0, |original| discount_percent(original, price));
-        Some(ListPrice {
-            price,
-            original_price,
-            discount,
-        })
+        Some(ListPrice::of(price, retail.and_then(|retail| self.marked_up(retail))))
     }
 
     /// `amount` plus the markup, rounded half up to cents; `None` unless the result is positive and can be stored.

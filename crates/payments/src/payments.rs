@@ -169,6 +169,11 @@ impl Payments {
         self.0.provider.as_ref().map(|provider| provider.name())
     }
 
+    /// The payment methods that a top-up may name.
+    pub const fn methods() -> [&'static str; 4] {
+        METHODS
+    }
+
     /// Limits of the amount of a top-up.
     pub fn limits(&self) -> Limits {
         self.0.limits

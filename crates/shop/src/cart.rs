@@ -1,11 +1,11 @@
 //! Changes to a cart. A principal without a session becomes a guest with the first write; the returned [`Writer`]
 //! reports this, because the response has to set the cookie.
 
-use lockstep_auth::ClientInfo;
+use lockstep_auth::{Admin, ClientInfo};
 use lockstep_domain::cart::Principal;
-use lockstep_domain::ids::GameId;
+use lockstep_domain::ids::{GameId, UserId};
 use lockstep_store::carts;
-use lockstep_store::guests::Writer;
+use lockstep_store::guests::{ShopperError, Writer};
 use lockstep_store::idempotency::Idempotency;
 
 use crate::{Shop, ShopError};
@@ -60,6 +60,18 @@ impl Shop {
     pub async fn remove_from_cart(&self, principal: Principal, game: GameId) -> Result<(), ShopError> {
         carts::remove(self.store(), principal, game).await?;
         Ok(())
+    }
+
+    /// Makes `items` the cart of a user, on behalf of an admin. Recorded in the audit log.
+    ///
+    /// # Errors
+    /// [`ShopError::NotFound`] when there is no such user, [`ShopError::Shopper`]; then nothing changes.
+    pub async fn replace_cart(&self, admin: &Admin, user: UserId, items: &[(GameId, i64)]) -> Result<(), ShopError> {
+        let admin = admin.caller().user();
+        match carts::replace(self.store(), admin, user, items, self.limits()).await {
+            Err(ShopperError::NoSuchShopper) => Err(ShopError::NotFound("User")),
+            result => Ok(result?),
+        }
     }
 
     /// Empties the principal's cart.

@@ -15,10 +15,27 @@ use uuid::Uuid;
 
 use crate::{RequestContext, Shop, ShopError, Slice};
 
+/// The ways to pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaymentMethods {
+    /// The methods, in the order in which they are offered.
+    pub methods: [&'static str; 4],
+    /// The provider's name; `None` when top-ups are disabled.
+    pub provider: Option<&'static str>,
+}
+
 impl Shop {
     /// The payment providers, for webhooks.
     pub fn payments(&self) -> &Payments {
         &self.0.parts.payments
+    }
+
+    /// The methods that a top-up may name, and the provider that takes them.
+    pub fn payment_methods(&self) -> PaymentMethods {
+        PaymentMethods {
+            methods: Payments::methods(),
+            provider: self.payments().provider(),
+        }
     }
 
     /// Starts a top-up of the caller's balance. The result says where to pay. The same idempotency key returns the same

@@ -1,22 +1,30 @@
-//! Queries for staff: lists and details across all users. No function here decrypts a key or returns a password hash.
+//! Queries for staff: lists and details across all users; and what staff change of the catalogue. No function here
+//! decrypts a key or returns a password hash.
 //!
 //! Filters are optional parameters of one statement, so the best plan depends on their values: these statements are not
 //! kept prepared but planned on each execution ([`Tx::uncached`](crate::Tx)).
 
+pub mod blog;
 pub mod carts;
+pub mod changes;
 pub mod dashboard;
+pub mod faqs;
+pub mod game_edits;
+mod game_merge;
 pub mod games;
 pub mod orders;
 pub mod promo_codes;
 pub mod sync;
+pub mod taxonomies;
 pub mod transactions;
 pub mod user_change;
 pub mod users;
+pub mod wishes;
 
 use lockstep_domain::admin::Page;
 
 /// `limit` and `offset` of a page.
-fn bounds(page: Page) -> (i64, i64) {
+pub(crate) fn bounds(page: Page) -> (i64, i64) {
     (i64::from(page.size), i64::try_from(page.offset()).unwrap_or(i64::MAX))
 }
 
@@ -36,7 +44,7 @@ macro_rules! user_brief {
 use user_brief;
 
 /// An `ilike` pattern that matches `text` anywhere.
-fn contains(text: &str) -> String {
+pub(crate) fn contains(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }

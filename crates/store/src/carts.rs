@@ -3,6 +3,8 @@
 //! Every write locks its shopper's row first. The writes of one shopper are therefore serialised, limits hold exactly,
 //! and a move from a guest to a user sees either all of a guest's write or none of it.
 
+mod staff;
+
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::cart::{
@@ -17,6 +19,8 @@ use crate::guests::{self, ShopperError, Writer};
 use crate::idempotency::{Call, Idempotency, Known};
 use crate::row::{count_of, money_of};
 use crate::{Result, Store, StoreError, Subject, Tx};
+
+pub use staff::replace;
 
 /// A statement that also selects the columns of a [`MiniGame`], between its two parts, from the row `g` of `games`.
 macro_rules! query_mini_games {

@@ -11,6 +11,7 @@ mod alone;
 pub mod audit;
 pub mod carts;
 pub mod clock;
+pub mod content;
 pub mod deliveries;
 pub mod doctor;
 mod error;

@@ -1,5 +1,6 @@
 //! The migrations of the schema. Applied files are never edited; a change is a new file.
 
+use chrono::{DateTime, Utc};
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
@@ -73,6 +74,18 @@ impl Store {
             })?;
         conn.close().await?;
         Ok(pending)
+    }
+
+    /// When the schema was installed, which is when the shop began; `None` before that.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn installed_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(sqlx::query_scalar!(
+            "-- store.migrations.installed_at\nselect min(installed_on) from _sqlx_migrations where success"
+        )
+        .fetch_one(self.alone())
+        .await?)
     }
 
     /// Compares the database with what this program knows.

@@ -10,6 +10,9 @@ const INCIDENTS_DAYS: i32 = 365;
 /// Top-ups that were never paid. Longer than payment events, which refer to them.
 const UNPAID_DAYS: i32 = 180;
 
+/// Changes of prices: longer than any rule about advertised reductions looks back.
+const PRICES_DAYS: i32 = 730;
+
 /// Deletes expired rows, at most a thousand of each kind; returns how many. Call again while there are any.
 ///
 /// # Errors
@@ -39,8 +42,15 @@ pub async fn sweep(store: &Store) -> Result<u64> {
                  order by updated_at limit 1000 for update skip locked)",
         UNPAID_DAYS
     );
+    let prices = sqlx::query!(
+        "-- store.retention.prices
+            delete from price_changes where id in (
+                select id from price_changes where at < now() - make_interval(days => $1)
+                 order by at limit 1000 for update skip locked)",
+        PRICES_DAYS
+    );
     let mut forgotten = 0;
-    for statement in [reveals, incidents, unpaid] {
+    for statement in [reveals, incidents, unpaid, prices] {
         forgotten += statement.execute(store.alone()).await?.rows_affected();
     }
     Ok(forgotten)

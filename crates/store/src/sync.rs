@@ -6,19 +6,21 @@
 //! epoch of `sync_lease`, and every write below checks its own epoch under a share lock in the same transaction. Rows,
 //! counters and the cursor of a run change together or not at all, so an interrupted run can be resumed.
 //!
-//! `lease` holds the exclusive right to run, `runs` the records of runs, `listing` a product as a
-//! row, `catalogue` the games and `taxonomy` their categories and tags, `seen` what a pass has and has not seen, `asked` prices learned while buying, `flags` flags
+//! `lease` holds the exclusive right to run, `runs` the records of runs, `listing` a product as a row, `catalogue` the games
+//! and `taxonomy` their categories and tags, `seen` what a pass has and has not seen, `asked` prices learned while buying,
+//! `kept` what staff have set, `flags` flags
 //! that change with time, `budget` the calls that G2A allows.
 
 mod asked;
 mod budget;
 mod catalogue;
 mod flags;
+mod kept;
 mod lease;
 mod listing;
 mod runs;
 mod seen;
-mod taxonomy;
+pub(crate) mod taxonomy;
 
 pub use budget::{Bucket, BucketSizes, Taken};
 pub use catalogue::{Scope, Written, known_since, write};

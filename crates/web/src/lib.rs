@@ -21,7 +21,6 @@ mod layout;
 mod page;
 mod pages;
 mod pictures;
-mod safe_html;
 mod seo;
 mod session;
 mod titles;

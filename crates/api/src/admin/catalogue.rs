@@ -11,7 +11,7 @@ use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
 use super::routes::{StaffRoute, at};
-use super::{Paged, RequireStaff, found};
+use super::{Paged, RequireStaff, found, taxonomies};
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
 
@@ -21,12 +21,25 @@ pub(super) struct Description;
 
 pub(super) fn routes() -> Vec<StaffRoute> {
     vec![
-        at("/api/admin/games").get(Permission::CatalogueRead, games),
-        at("/api/admin/games/{id}").get(Permission::CatalogueRead, game),
-        at("/api/admin/categories").get(Permission::CatalogueRead, categories),
-        at("/api/admin/genres").get(Permission::CatalogueRead, genres),
-        at("/api/admin/platforms").get(Permission::CatalogueRead, platforms),
-        at("/api/admin/tags").get(Permission::CatalogueRead, tags),
+        at("/api/admin/games")
+            .get(Permission::CatalogueRead, games)
+            .post(Permission::CatalogueWrite, super::games::create),
+        at("/api/admin/games/{id}")
+            .get(Permission::CatalogueRead, game)
+            .put(Permission::CatalogueWrite, super::games::update)
+            .delete(Permission::CatalogueWrite, super::games::delete),
+        at("/api/admin/categories")
+            .get(Permission::CatalogueRead, categories)
+            .post(Permission::CatalogueWrite, taxonomies::create_category),
+        at("/api/admin/genres")
+            .get(Permission::CatalogueRead, genres)
+            .post(Permission::CatalogueWrite, taxonomies::create_genre),
+        at("/api/admin/platforms")
+            .get(Permission::CatalogueRead, platforms)
+            .post(Permission::CatalogueWrite, taxonomies::create_platform),
+        at("/api/admin/tags")
+            .get(Permission::CatalogueRead, tags)
+            .post(Permission::CatalogueWrite, taxonomies::create_tag),
         at("/api/admin/g2a/status").get(Permission::SupplierRead, sync_status),
         at("/api/admin/g2a/sync-progress").get(Permission::SupplierRead, sync_progress),
     ]

@@ -28,7 +28,10 @@ pub(super) fn routes() -> Vec<StaffRoute> {
         at("/api/admin/users").get(Permission::UsersRead, users),
         at("/api/admin/users/{id}/activity").get(Permission::UsersRead, activity),
         at("/api/admin/carts").get(Permission::CartsRead, carts),
-        at("/api/admin/carts/user/{userId}").get(Permission::CartsRead, cart),
+        at("/api/admin/carts/user/{userId}")
+            .get(Permission::CartsRead, cart)
+            .put(Permission::CartsWrite, super::shoppers::replace_cart)
+            .delete(Permission::CartsWrite, super::shoppers::clear_cart),
         at("/api/admin/wishlists").get(Permission::CartsRead, wishlists),
         at("/api/admin/wishlists/user/{userId}").get(Permission::CartsRead, wishlist),
     ]

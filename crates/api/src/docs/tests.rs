@@ -134,7 +134,7 @@ fn parameters_declare_their_enforced_types_and_bounds() {
                     assert_eq!(schema["minimum"], 1, "{address} {name}");
                     assert!(schema["maximum"].is_u64(), "{address} {name}");
                 }
-                "multiplayer" | "hasItems" => assert_eq!(schema["type"], "boolean", "{address} {name}"),
+                "multiplayer" | "hasItems" | "active" => assert_eq!(schema["type"], "boolean", "{address} {name}"),
                 "sort" | "pricePreset" => assert!(schema["$ref"].is_string(), "{address} {name}: {schema}"),
                 "minPrice" | "maxPrice" => {
                     assert_eq!(schema["type"], "number", "{address} {name}");

@@ -5,6 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Paging;
+use super::editing::PriceStep;
 use crate::catalogue::iso_millis;
 use crate::money::Money;
 use crate::purchase::iso_millis_or_none;
@@ -20,6 +21,9 @@ pub struct TaxonomyRow {
     pub name: String,
     /// URL slug.
     pub slug: String,
+    /// What staff say of it, plain text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Number of games that have it, listed or not.
     pub games_count: u64,
 }
@@ -115,6 +119,13 @@ pub struct GameDetail {
     pub g2a_product_id: Option<String>,
     /// Whether G2A has it in stock.
     pub g2a_stock: bool,
+    /// The price that the synchronisation would set, EUR; absent while the price is G2A's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub g2a_price: Option<Money>,
+    /// Fields of a game that G2A supplies which staff have set: no synchronisation changes them.
+    pub locked_fields: Vec<&'static str>,
+    /// The newest 50 changes of the price, newest first.
+    pub price_history: Vec<PriceStep>,
 }
 
 /// Status of the catalogue synchronisation with G2A.

@@ -23,7 +23,7 @@ pub mod iso_millis {
 }
 
 /// Exact decimals as bare JSON numbers, written and read as digits.
-pub(super) mod decimal_number {
+pub(crate) mod decimal_number {
     use rust_decimal::Decimal;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
     use serde_json::value::RawValue;
@@ -31,7 +31,7 @@ pub(super) mod decimal_number {
     use crate::money::exact_decimal;
 
     /// The supported types: a decimal, or an optional one.
-    pub(in crate::catalogue) trait Number: Sized {
+    pub(crate) trait Number: Sized {
         fn get(&self) -> Option<Decimal>;
         fn from(value: Option<Decimal>) -> Option<Self>;
     }
@@ -56,10 +56,7 @@ pub(super) mod decimal_number {
         }
     }
 
-    pub(in crate::catalogue) fn serialize<N: Number, S: Serializer>(
-        number: &N,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<N: Number, S: Serializer>(number: &N, serializer: S) -> Result<S::Ok, S::Error> {
         match number.get() {
             Some(value) => RawValue::from_string(value.normalize().to_string())
                 .map_err(serde::ser::Error::custom)?
@@ -68,9 +65,7 @@ pub(super) mod decimal_number {
         }
     }
 
-    pub(in crate::catalogue) fn deserialize<'de, N: Number, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<N, D::Error> {
+    pub(crate) fn deserialize<'de, N: Number, D: Deserializer<'de>>(deserializer: D) -> Result<N, D::Error> {
         let raw = <Box<RawValue>>::deserialize(deserializer)?;
         let value = match raw.get() {
             "null" => None,

@@ -1,10 +1,11 @@
 //! The catalogue.
 
 use lockstep_domain::GameId;
-use lockstep_domain::admin::{GameDetail, GameList, GameRow, Page, TaxonomyRow};
+use lockstep_domain::admin::{GameDetail, GameField, GameList, GameRow, Page, PriceStep, TaxonomyRow};
 use uuid::Uuid;
 
 use super::bounds;
+use super::game_merge::locks_of;
 use crate::row::{how_many_of, money_of};
 use crate::{Result, Tx};
 
@@ -33,7 +34,7 @@ pub async fn taxonomy(tx: &mut Tx, taxonomy: Taxonomy) -> Result<Vec<TaxonomyRow
                 "-- store.admin.games."
                     + $plural
                     + r#"
-                    select t.id, t.name, t.slug,
+                    select t.id, t.name, t.slug, t.description,
                            (select count(*) from game_"#
                     + $plural
                     + " l where l."
@@ -59,6 +60,7 @@ pub async fn taxonomy(tx: &mut Tx, taxonomy: Taxonomy) -> Result<Vec<TaxonomyRow
             id: row.id,
             name: row.name,
             slug: row.slug,
+            description: row.description,
             games_count: how_many_of(row.games),
         })
         .collect())
@@ -69,6 +71,7 @@ struct Named {
     id: Uuid,
     name: String,
     slug: String,
+    description: Option<String>,
     games: i64,
 }
 
@@ -133,7 +136,7 @@ pub async fn detail(tx: &mut Tx, id: GameId) -> Result<Option<GameDetail>> {
     let row = sqlx::query!(
         r#"-- store.admin.games.detail
         select g.id, g.title, g.slug, g.description, g.price, g.original_price, g.image, g.publisher, g.developer,
-               g.release_date, g.is_preorder, g.in_stock, g.g2a_product_id, g.g2a_stock,
+               g.release_date, g.is_preorder, g.in_stock, g.g2a_product_id, g.g2a_stock, g.g2a_price, g.fields_by_hand,
                array(select p.name from game_platforms l join platforms p on p.id = l.platform_id
                       where l.game_id = g.id order by lower(p.name)) as "platforms!",
                array(select n.name from game_genres l join genres n on n.id = l.genre_id
@@ -148,6 +151,7 @@ pub async fn detail(tx: &mut Tx, id: GameId) -> Result<Option<GameDetail>> {
     .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else { return Ok(None) };
+    let price_history = prices(tx, id).await?;
     Ok(Some(GameDetail {
         id: row.id,
         title: row.title,
@@ -169,5 +173,29 @@ pub async fn detail(tx: &mut Tx, id: GameId) -> Result<Option<GameDetail>> {
         in_stock: row.in_stock,
         g2a_product_id: row.g2a_product_id,
         g2a_stock: row.g2a_stock,
+        g2a_price: row.g2a_price.map(money_of).transpose()?,
+        locked_fields: locks_of(&row.fields_by_hand).into_iter().map(GameField::name).collect(),
+        price_history,
     }))
+}
+
+/// The newest changes of a game's price, newest first.
+async fn prices(tx: &mut Tx, id: GameId) -> Result<Vec<PriceStep>> {
+    let rows = sqlx::query!(
+        "-- store.admin.games.prices
+        select at, previous_price, price, g2a_price from price_changes where game_id = $1 order by id desc limit 50",
+        id.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(PriceStep {
+                at: row.at,
+                previous_price: money_of(row.previous_price)?,
+                price: money_of(row.price)?,
+                g2a_price: row.g2a_price.map(money_of).transpose()?,
+            })
+        })
+        .collect()
 }

@@ -24,7 +24,7 @@ pub async fn sold_out(tx: &mut Tx, game: GameId) -> Result<()> {
     Ok(())
 }
 
-/// Records that G2A's price requires a shop price of at least `price`.
+/// Records that G2A's price requires a shop price of at least `price`. A price that staff have set stays.
 ///
 /// # Errors
 /// [`Unavailable`](crate::StoreError::Unavailable).
@@ -35,7 +35,7 @@ pub async fn asked_price(tx: &mut Tx, game: GameId, price: Money) -> Result<()> 
            set price = $2, g2a_asked_price = $2, g2a_asked_at = now(), g2a_asked_listed = null, g2a_last_sync = now(),
                original_price = case when original_price > $2 then original_price end,
                discount = case when original_price > $2 then floor((original_price - $2) * 100 / original_price)::integer else 0 end
-         where id = $1 and price < $2",
+         where id = $1 and price < $2 and not 'price' = any (fields_by_hand)",
         game.0,
         price.decimal()
     )

@@ -9,6 +9,7 @@ use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::kept::{self, Merged};
 use super::listing::Listing;
 use super::taxonomy::{TAXONOMIES, TermCounts};
 use super::{Fence, asked};
@@ -68,9 +69,15 @@ pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scop
     fence.hold(tx).await?;
     let latest: HashMap<&str, &Listing> = listings.iter().map(|l| (l.g2a_product_id.as_str(), l)).collect();
     let mut listings: Vec<&Listing> = latest.into_values().collect();
+    let all = listings.len();
+    let excluded = excluded(tx, &listings).await?;
+    listings.retain(|listing| !excluded.contains(&listing.g2a_product_id));
     listings.sort_unstable_by(|a, b| a.g2a_product_id.cmp(&b.g2a_product_id));
     if listings.is_empty() {
-        return Ok(Written::default());
+        return Ok(Written {
+            unchanged: count(all),
+            ..Written::default()
+        });
     }
     let ids: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
     let known = game_ids(tx, &ids).await?;
@@ -82,9 +89,10 @@ pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scop
         .into_iter()
         .map(|listing| raised.get(&listing.g2a_product_id).unwrap_or(listing))
         .collect();
+    let merged = kept::merge(tx, &old).await?;
     let mut changed: HashSet<Uuid> = match scope {
-        Scope::Everything => update_everything(tx, &old).await?,
-        Scope::PriceAndStock => update_price_and_stock(tx, &old).await?,
+        Scope::Everything => update_everything(tx, &merged).await?,
+        Scope::PriceAndStock => update_price_and_stock(tx, &merged).await?,
     };
     let created = insert(tx, &new).await?;
 
@@ -111,7 +119,7 @@ pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scop
     Ok(Written {
         created: count(created.len()),
         updated,
-        unchanged: count(listings.len()) - count(created.len()) - updated,
+        unchanged: count(all) - count(created.len()) - updated,
         terms,
     })
 }
@@ -131,9 +139,22 @@ async fn game_ids(tx: &mut Tx, products: &[&str]) -> Result<HashMap<String, Uuid
     Ok(games.into_iter().map(|game| (game.product, game.id)).collect())
 }
 
+/// The products among these that staff have deleted from the shop.
+async fn excluded(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet<String>> {
+    let products: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
+    let excluded = sqlx::query_scalar!(
+        r#"-- store.sync.excluded
+        select g2a_product_id as "product!" from excluded_products where g2a_product_id = any($1)"#,
+        products as _
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(excluded.into_iter().collect())
+}
+
 /// A known release date is kept; otherwise it is the day on which the game was first seen: a missing date at G2A means
 /// nothing. The slug never changes: URLs are stable.
-async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet<Uuid>> {
+async fn update_everything(tx: &mut Tx, listings: &[Merged<'_>]) -> Result<HashSet<Uuid>> {
     Ok(from_listings!(
         query_scalar,
         "-- store.sync.update_everything
@@ -147,20 +168,21 @@ async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet
                release_date_known = i.release_date is not null or g.release_date_known,
                age_rating = i.age_rating, multiplayer = i.multiplayer, activation_service = i.activation_service,
                region = i.region, publisher = i.publisher, developer = i.developer, languages = i.languages,
-               requirements = i.requirements, withdrawn_at = null, g2a_last_sync = now()",
-        "",
+               requirements = i.requirements, g2a_price = i.g2a_price, withdrawn_at = null, g2a_last_sync = now()",
+        ", fields_by_hand text[], g2a_price numeric(12,2)",
         "
-         where g.g2a_product_id = i.g2a_product_id
+         where g.g2a_product_id = i.g2a_product_id and g.fields_by_hand = i.fields_by_hand
            and (g.title, g.description, g.short_description, g.price, g.original_price, g.discount, g.image, g.images,
                 g.in_stock, g.g2a_stock, g.g2a_depth, g.release_date, g.release_date_known, g.age_rating, g.multiplayer,
                 g.activation_service, g.region, g.publisher, g.developer, g.languages, g.requirements,
-                g.withdrawn_at is null)
+                g.g2a_price, g.withdrawn_at is null)
                is distinct from
                (i.title, i.description, i.short_description, i.price, i.original_price, i.discount,
                 coalesce(i.image, '/covers/' || g.slug || '.svg'), i.images,
                 i.depth > 0, i.depth > 0, i.depth, coalesce(i.release_date, g.release_date),
                 i.release_date is not null or g.release_date_known, i.age_rating, i.multiplayer,
-                i.activation_service, i.region, i.publisher, i.developer, i.languages, i.requirements, true)
+                i.activation_service, i.region, i.publisher, i.developer, i.languages, i.requirements,
+                i.g2a_price, true)
         returning g.id",
         listings
     )
@@ -170,21 +192,22 @@ async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet
     .collect())
 }
 
-async fn update_price_and_stock(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet<Uuid>> {
+async fn update_price_and_stock(tx: &mut Tx, listings: &[Merged<'_>]) -> Result<HashSet<Uuid>> {
     Ok(from_listings!(
         query_scalar,
         "-- store.sync.update_price_and_stock
         update games g
            set price = i.price, original_price = i.original_price, discount = i.discount,
                in_stock = i.depth > 0, g2a_stock = i.depth > 0,
-               popularity = g.popularity - g.g2a_depth + i.depth, g2a_depth = i.depth,
+               popularity = g.popularity - g.g2a_depth + i.depth, g2a_depth = i.depth, g2a_price = i.g2a_price,
                withdrawn_at = null, g2a_last_sync = now()",
-        "",
+        ", fields_by_hand text[], g2a_price numeric(12,2)",
         "
-         where g.g2a_product_id = i.g2a_product_id
-           and (g.price, g.original_price, g.discount, g.in_stock, g.g2a_stock, g.g2a_depth, g.withdrawn_at is null)
+         where g.g2a_product_id = i.g2a_product_id and g.fields_by_hand = i.fields_by_hand
+           and (g.price, g.original_price, g.discount, g.in_stock, g.g2a_stock, g.g2a_depth, g.g2a_price,
+                g.withdrawn_at is null)
                is distinct from
-               (i.price, i.original_price, i.discount, i.depth > 0, i.depth > 0, i.depth, true)
+               (i.price, i.original_price, i.discount, i.depth > 0, i.depth > 0, i.depth, i.g2a_price, true)
         returning g.id",
         listings
     )

@@ -12,7 +12,8 @@ const CHUNK: i64 = 2_000;
 /// - best seller: among the first hundred by popularity of the games that can be bought now, newer releases first at
 ///   equal popularity;
 /// - new: released within the last 14 days; for both flags a person's setting has priority (migration 0193);
-/// - preorder: the release date is known and in the future. Games that are not G2A's keep what was entered.
+/// - preorder: the release date is known and in the future. Games that are not G2A's, and those for which staff have set
+///   it, keep what was entered.
 ///
 /// Only changed rows are written, in small transactions. Idempotent; run it after each pass over the catalogue and once
 /// an hour, because the result changes with time.
@@ -40,7 +41,7 @@ pub async fn refresh_flags(store: &Store) -> Result<u64> {
                         flags as materialized (
                             select g.id, coalesce(s.units, 0) * 100 + g.g2a_depth as popularity,
                                    g.release_date, g.in_stock and g.withdrawn_at is null as buyable,
-                                   case when g.g2a_product_id is null then g.is_preorder
+                                   case when g.g2a_product_id is null or 'is_preorder' = any (g.fields_by_hand) then g.is_preorder
                                         else g.release_date_known and g.release_date > now() end as is_preorder,
                                    case when 'is_new' = any (g.flags_by_hand) then g.is_new
                                         else g.release_date_known and g.release_date <= now()

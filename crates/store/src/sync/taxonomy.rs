@@ -55,7 +55,9 @@ type Create = fn(&mut Tx, Vec<String>, Vec<String>) -> Step<'_, u64>;
 type Link = fn(&mut Tx, Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) -> Step<'_, Vec<Uuid>>;
 
 /// One taxonomy with its links.
-pub(super) struct Taxonomy {
+pub(crate) struct Taxonomy {
+    /// Its table, and its name in `games.fields_by_hand`.
+    name: &'static str,
     find: Find,
     create: Create,
     link: Link,
@@ -66,6 +68,7 @@ pub(super) struct Taxonomy {
 macro_rules! taxonomy {
     ($field:ident, $plural:literal, $singular:literal) => {
         Taxonomy {
+            name: $plural,
             find: |tx, slugs, names| {
                 Box::pin(async move {
                     let terms = sqlx::query!(
@@ -149,7 +152,7 @@ macro_rules! taxonomy {
     };
 }
 
-pub(super) const TAXONOMIES: [Taxonomy; 4] = [
+pub(crate) const TAXONOMIES: [Taxonomy; 4] = [
     taxonomy!(categories, "categories", "category"),
     taxonomy!(genres, "genres", "genre"),
     taxonomy!(platforms, "platforms", "platform"),
@@ -165,20 +168,12 @@ impl Taxonomy {
         games: &[(Uuid, &Listing)],
         changed: &mut HashSet<Uuid>,
     ) -> Result<u64> {
+        let kept = self.kept(tx, games).await?;
+        let games: Vec<&(Uuid, &Listing)> = games.iter().filter(|(game, _)| !kept.contains(game)).collect();
         let terms: HashSet<&Term> = games.iter().flat_map(|(_, listing)| (self.terms)(listing)).collect();
-        let mut terms: Vec<&Term> = terms.into_iter().collect();
-        terms.sort_unstable();
-        let mut ids = self.find(tx, &terms).await?;
-        let missing: Vec<&&Term> = terms.iter().filter(|term| !ids.contains_key(&term.slug)).collect();
-        let mut created = 0;
-        if !missing.is_empty() {
-            let slugs = missing.iter().map(|t| t.slug.clone()).collect();
-            let names = missing.iter().map(|t| t.name.clone()).collect();
-            created = (self.create)(tx, slugs, names).await?;
-            ids = self.find(tx, &terms).await?;
-        }
+        let (ids, created) = self.found_or_created(tx, terms).await?;
         let (mut game_ids, mut term_ids) = (Vec::new(), Vec::new());
-        for (game, listing) in games {
+        for (game, listing) in &games {
             for term in (self.terms)(listing).iter().filter_map(|term| ids.get(&term.slug)) {
                 game_ids.push(*game);
                 term_ids.push(*term);
@@ -187,6 +182,43 @@ impl Taxonomy {
         let all: Vec<Uuid> = games.iter().map(|(game, _)| *game).collect();
         changed.extend((self.link)(tx, game_ids, term_ids, all).await?);
         Ok(created)
+    }
+
+    /// Gives one game exactly these terms; creates those that are new.
+    pub(crate) async fn set(&self, tx: &mut Tx, game: Uuid, terms: &[Term]) -> Result<()> {
+        let (ids, _) = self.found_or_created(tx, terms.iter().collect()).await?;
+        let wanted: Vec<Uuid> = terms.iter().filter_map(|term| ids.get(&term.slug).copied()).collect();
+        (self.link)(tx, vec![game; wanted.len()], wanted, vec![game]).await?;
+        Ok(())
+    }
+
+    /// The games whose terms staff have set.
+    async fn kept(&self, tx: &mut Tx, games: &[(Uuid, &Listing)]) -> Result<HashSet<Uuid>> {
+        let games: Vec<Uuid> = games.iter().map(|(game, _)| *game).collect();
+        let kept = sqlx::query_scalar!(
+            r#"-- store.sync.kept_links
+            select id as "id!" from games where id = any($1) and $2 = any(fields_by_hand)"#,
+            &games,
+            self.name
+        )
+        .fetch_all(tx.conn())
+        .await?;
+        Ok(kept.into_iter().collect())
+    }
+
+    /// Ids by slug, and how many terms were created.
+    async fn found_or_created(&self, tx: &mut Tx, terms: HashSet<&Term>) -> Result<(HashMap<String, Uuid>, u64)> {
+        let mut terms: Vec<&Term> = terms.into_iter().collect();
+        terms.sort_unstable();
+        let ids = self.find(tx, &terms).await?;
+        let missing: Vec<&&Term> = terms.iter().filter(|term| !ids.contains_key(&term.slug)).collect();
+        if missing.is_empty() {
+            return Ok((ids, 0));
+        }
+        let slugs = missing.iter().map(|t| t.slug.clone()).collect();
+        let names = missing.iter().map(|t| t.name.clone()).collect();
+        let created = (self.create)(tx, slugs, names).await?;
+        Ok((self.find(tx, &terms).await?, created))
     }
 
     /// Ids by slug. A term that a person gave another slug is found by its name; one with the same slug has priority.

@@ -167,6 +167,12 @@ indexes! {
     payment_events_received_at_idx       By("store.top_ups.sweep", &["1000"]);
     idempotency_keys_at_idx              By("store.idempotency.sweep", &["1000"]);
     game_slugs_game_id_idx               Reference;
+    price_changes_game_id_idx            By("store.admin.games.prices", &[GAME]);
+    price_changes_at_idx                 By("store.retention.prices", &["730"]);
+    // Content.
+    blog_articles_slug_key               By("store.content.article_by_slug", &["'article-77'"]);
+    blog_articles_published_at_idx       By("store.content.articles", &["null", "null", "20", "0"]);
+    blog_articles_author_id_idx          Reference;
     stock_alerts_game_id_idx             Like("tell_back_in_stock()",
         "select user_id from stock_alerts where game_id = any (array(select id from games limit 2)) order by created_at limit 1000");
     users_staff_role_idx                 Reference;
@@ -225,6 +231,9 @@ async fn populate(db: &TestDb) {
          insert into payment_events (provider, event_id, kind, top_up_id, outcome, received_at)
          select 'test', id::text, 'k', id, 'nothing', created_at + random() * interval '1 day' from top_ups;
          insert into game_slugs (slug, game_id) select 'old-' || slug, id from games;
+         insert into price_changes (game_id, at, previous_price, price) select id, now() - interval '1 hour' * popularity, 1, 2 from games;
+         insert into blog_articles (id, slug, title, content, category, published, published_at)
+         select gen_random_uuid(), 'article-' || n, 'A', '', 'C' || n % 10, true, now() - interval '1 hour' * n from generate_series(1, 3000) n;
          insert into stock_alerts (user_id, game_id) select u.id, g.id from users u join games g on not g.in_stock and right(g.slug, 2) = '07';
          insert into idempotency_keys (owner, route, key, request_hash, answer, at)
          select id, 'r', n::text, sha256('x'), 'null', now() + n * interval '1 hour' from users, generate_series(1, 15) n;

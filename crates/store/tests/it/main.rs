@@ -30,6 +30,7 @@ mod retention;
 mod reveals;
 mod rules_accounts;
 mod rules_carts;
+mod rules_content;
 mod rules_fulfilment;
 mod rules_games;
 mod rules_keys;

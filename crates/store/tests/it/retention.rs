@@ -76,7 +76,7 @@ async fn every_table_has_a_documented_retention() {
 }
 
 #[tokio::test]
-async fn reveals_incidents_and_unpaid_top_ups_expire_on_time() {
+async fn reveals_incidents_prices_and_unpaid_top_ups_expire_on_time() {
     let world = World::new().await;
     let db = &world.db;
     db.execute(&world.fill(
@@ -92,14 +92,17 @@ async fn reveals_incidents_and_unpaid_top_ups_expire_on_time() {
          select {user}, 1, 'card', 'test', name, status::payment_status, now() - age
            from (values ('old', 'CANCELLED', interval '181 days'), ('old and told of', 'FAILED', interval '181 days'),
                         ('old and open', 'PENDING', interval '181 days'), ('young', 'FAILED', interval '179 days')) t (name, status, age);
+         insert into price_changes (game_id, at, previous_price, price) values
+            ({game}, now() - interval '729 days', 1, 2), ({game}, now() - interval '731 days', 1, 2);
          insert into payment_events (provider, event_id, kind, top_up_id, outcome)
          select 'test', 'e', 'k', id, 'nothing' from top_ups where reference = 'old and told of'",
     ))
     .await;
     let before = db.count("key_reveals").await;
-    assert_eq!(retention::sweep(&db.store).await.unwrap(), 1 + 2 + 1);
+    assert_eq!(retention::sweep(&db.store).await.unwrap(), 1 + 2 + 1 + 1);
     assert_eq!(retention::sweep(&db.store).await.unwrap(), 0);
     assert_eq!(db.count("key_reveals").await, before - 1);
+    assert_eq!(db.count("price_changes").await, 1);
     let names = async |question: &'static str| -> Vec<String> {
         sqlx::query_scalar(question).fetch_all(&db.sql).await.unwrap()
     };

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use lockstep_domain::GameId;
 use lockstep_domain::catalogue::{Game, Tile};
+use lockstep_domain::html;
 use lockstep_domain::slug::is_slug;
 
 use crate::cards::{Card, region_name};
@@ -17,7 +18,7 @@ use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::pictures::Picture;
 use crate::visit::Preferences;
-use crate::{WebState, format, safe_html, seo};
+use crate::{WebState, format, seo};
 
 /// Number of similar games that the API lists and the page shows.
 const SIMILAR: u32 = 10;
@@ -216,7 +217,7 @@ fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> Gam
             .filter(|_| offer != Offer::SoldOut)
             .map(|original| (format::price(words, original), game.discount.unwrap_or(0))),
         answers: replies(words, game, offer, &release, region.as_deref()),
-        description: safe_html::description(&game.description),
+        description: html::description(&game.description),
         facts: facts(words, game, &release, region),
         scores: scores(words, game),
         needs: game

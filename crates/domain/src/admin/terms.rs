@@ -1,0 +1,101 @@
+//! What staff enter of a category, genre, platform or tag.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::checks::{Checks, MAX_NAME};
+use crate::account::FieldError;
+use crate::slug::slugify;
+
+/// Maximum length of a description, in characters.
+const MAX_DESCRIPTION: usize = 2_000;
+
+/// A checked form. What is `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TermForm {
+    /// Name, 1–100 characters.
+    pub name: String,
+    /// Another slug than the usual one.
+    pub slug: Option<String>,
+    /// Plain text of at most 2,000 characters; empty for none.
+    pub description: Option<String>,
+}
+
+impl TermForm {
+    /// Checks what was entered. A new entry needs a slug, which a name without Latin letters does not give.
+    ///
+    /// # Errors
+    /// The invalid fields.
+    pub fn new(
+        name: &str,
+        slug: Option<&str>,
+        description: Option<&str>,
+        is_new: bool,
+    ) -> Result<Self, Vec<FieldError>> {
+        let mut checks = Checks::default();
+        let form = Self {
+            name: checks.line("name", name, MAX_NAME),
+            slug: slug
+                .filter(|slug| !slug.trim().is_empty())
+                .map(|slug| checks.slug("slug", slug)),
+            description: description.map(|text| checks.lines("description", text, MAX_DESCRIPTION)),
+        };
+        if is_new && checks.0.is_empty() && form.slug.is_none() && slugify(&form.name).is_empty() {
+            checks.fault(
+                "slug",
+                "required",
+                "This field is required when the name has no Latin letter or digit",
+            );
+        }
+        checks.finish(form)
+    }
+
+    /// The slug of a new entry: the one that was entered, or one made from the name.
+    pub fn slug_of_new(&self) -> String {
+        self.slug.clone().unwrap_or_else(|| slugify(&self.name))
+    }
+}
+
+/// A saved category, genre, platform or tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TermSaved {
+    /// Identifier.
+    pub id: Uuid,
+    /// Name.
+    pub name: String,
+    /// URL slug.
+    pub slug: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_make_slugs_and_each_invalid_field_is_named() {
+        let form = TermForm::new(" Role Play ", None, Some(""), true).unwrap();
+        assert_eq!(
+            (form.name.as_str(), form.slug_of_new().as_str()),
+            ("Role Play", "role-play")
+        );
+        let paths = |form: Result<TermForm, Vec<FieldError>>| {
+            form.unwrap_err()
+                .into_iter()
+                .map(|fault| (fault.path, fault.code))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(paths(TermForm::new("", None, None, true)), [("name", "required")]);
+        assert_eq!(paths(TermForm::new("東京", None, None, true)), [("slug", "required")]);
+        assert_eq!(
+            paths(TermForm::new(&"x".repeat(101), Some("A b"), Some("\0"), false)),
+            [
+                ("name", "too_long"),
+                ("slug", "slug_invalid"),
+                ("description", "control_characters")
+            ]
+        );
+        assert!(TermForm::new("東京", Some("tokyo"), None, true).is_ok());
+        assert!(TermForm::new("東京", None, None, false).is_ok());
+    }
+}

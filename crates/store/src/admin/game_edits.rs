@@ -1,0 +1,270 @@
+//! Games made, changed and deleted by staff.
+//!
+//! Each field of a game that G2A supplies has a source. What staff change becomes theirs (`games.fields_by_hand`) and no
+//! synchronisation writes it (`sync::kept`); a form that is saved as a whole makes only those fields theirs whose value
+//! it changes. A game's row is locked first, so that two editors, or an editor and a synchronisation, take turns.
+
+use lockstep_domain::admin::{GameCreated, GameForm, GameUpdated};
+use lockstep_domain::ids::UserId;
+use lockstep_domain::price::ListPrice;
+use lockstep_domain::slug::slugify;
+use lockstep_domain::{GameId, Money};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::changes::ChangeError;
+use super::game_merge::{Current, Edited, cover, locks_of, midnight};
+use crate::audit::{self, AuditEntry};
+use crate::row::money_of;
+use crate::sync::taxonomy::{self, TAXONOMIES, Term};
+use crate::{Store, Tx};
+
+/// Makes a game of the shop's own, on behalf of `admin`. It is in stock while an unsold key of it is stored.
+///
+/// # Errors
+/// [`ChangeError::SlugTaken`], [`ChangeError::Store`].
+pub async fn create(store: &Store, admin: UserId, form: &GameForm) -> Result<GameCreated, ChangeError> {
+    let form = form.clone();
+    let made = store.tx("admin.games.create", move |tx| {
+        let form = form.clone();
+        Box::pin(async move { insert(tx, admin, &form).await })
+    });
+    made.await.map_err(|error: ChangeError| error.of("game"))
+}
+
+async fn insert(tx: &mut Tx, admin: UserId, form: &GameForm) -> Result<GameCreated, ChangeError> {
+    let id = Uuid::now_v7();
+    let (slug, title) = (form.slug_of_new(), form.title.clone().unwrap_or_default());
+    let list = ListPrice::of(form.price.unwrap_or_default(), form.original_price);
+    let some = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
+    let created_at = sqlx::query_scalar!(
+        "-- store.admin.games.create
+        insert into games (id, title, slug, description, price, original_price, discount, image, publisher, developer,
+                           release_date, release_date_known, is_preorder)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, now()), $11 is not null, $12)
+        returning created_at",
+        id,
+        title,
+        slug,
+        form.cleaned().unwrap_or_default(),
+        list.price.decimal(),
+        list.original_price.map(Money::decimal),
+        list.discount,
+        some(form.image.as_ref()).unwrap_or_else(|| cover(&slug)),
+        some(form.publisher.as_ref()),
+        some(form.developer.as_ref()),
+        form.release_date.map(midnight),
+        form.is_preorder.unwrap_or_default()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    let one = |name: Option<&String>| some(name).into_iter().collect();
+    let lists = [
+        form.categories.clone().unwrap_or_default(),
+        form.genres.clone().unwrap_or_else(|| one(form.genre.as_ref())),
+        form.platforms.clone().unwrap_or_else(|| one(form.platform.as_ref())),
+        form.tags.clone().unwrap_or_default(),
+    ];
+    for (taxonomy, names) in TAXONOMIES.iter().zip(lists) {
+        if !names.is_empty() {
+            set(tx, taxonomy, id, &names).await?;
+        }
+    }
+    let details = json!({ "title": title, "slug": slug, "price": list.price });
+    note(tx, admin, "game.create", id, details).await?;
+    Ok(GameCreated {
+        id,
+        title,
+        slug,
+        price: list.price,
+        created_at,
+    })
+}
+
+/// Changes a game, on behalf of `admin`. A former slug keeps leading to the game.
+///
+/// # Errors
+/// [`ChangeError::NotFound`], [`ChangeError::SlugTaken`], [`ChangeError::Invalid`] when the price before the reduction
+/// is not above the price, [`ChangeError::Store`].
+pub async fn update(store: &Store, admin: UserId, id: GameId, form: &GameForm) -> Result<GameUpdated, ChangeError> {
+    let form = form.clone();
+    let about = [id.into()];
+    let changed = store.tx_about("admin.games.update", &about, move |tx| {
+        let form = form.clone();
+        Box::pin(async move { change(tx, admin, id.0, &form).await })
+    });
+    changed.await.map_err(|error: ChangeError| error.of("game"))
+}
+
+async fn change(tx: &mut Tx, admin: UserId, id: Uuid, form: &GameForm) -> Result<GameUpdated, ChangeError> {
+    let current = read(tx, id).await?.ok_or(ChangeError::NotFound("Game"))?;
+    let edited = Edited::of(&current, form).map_err(ChangeError::Invalid)?;
+    let updated = |updated_at| GameUpdated {
+        id,
+        title: edited.title.clone(),
+        slug: edited.slug.clone(),
+        price: edited.list.price,
+        updated_at,
+    };
+    if !edited.differs(&current) {
+        return Ok(updated(current.updated_at));
+    }
+    let updated_at = sqlx::query_scalar!(
+        "-- store.admin.games.update
+        update games
+           set title = $2, slug = $3, description = $4, short_description = $5, price = $6, original_price = $7,
+               discount = $8, image = $9, publisher = $10, developer = $11, release_date = $12,
+               release_date_known = release_date_known or release_date <> $12, is_preorder = $13,
+               fields_by_hand = $14, g2a_price = $15, in_stock = in_stock and not $16, g2a_stock = g2a_stock and not $16,
+               popularity = case when $16 then popularity - g2a_depth else popularity end,
+               g2a_depth = case when $16 then 0 else g2a_depth end
+         where id = $1 returning updated_at",
+        id,
+        edited.title,
+        edited.slug,
+        edited.description,
+        edited.short_description,
+        edited.list.price.decimal(),
+        edited.list.original_price.map(Money::decimal),
+        edited.list.discount,
+        edited.image,
+        edited.publisher,
+        edited.developer,
+        edited.release_date,
+        edited.is_preorder,
+        &edited.locks_as_columns(),
+        edited.g2a_price.map(Money::decimal),
+        edited.is_held_back()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    for (taxonomy, names) in TAXONOMIES.iter().zip(&edited.terms) {
+        if let Some(names) = names {
+            set(tx, taxonomy, id, names).await?;
+        }
+    }
+    note(tx, admin, "game.update", id, edited.told(&current)).await?;
+    Ok(updated(updated_at))
+}
+
+/// Deletes a game that no order, key or cart refers to, on behalf of `admin`. A product of G2A is not brought back by the
+/// synchronisation.
+///
+/// # Errors
+/// [`ChangeError::NotFound`], [`ChangeError::InUse`], [`ChangeError::Store`].
+pub async fn delete(store: &Store, admin: UserId, id: GameId) -> Result<(), ChangeError> {
+    store
+        .tx_about("admin.games.delete", &[id.into()], move |tx| {
+            Box::pin(async move { remove(tx, admin, id.0).await })
+        })
+        .await
+}
+
+async fn remove(tx: &mut Tx, admin: UserId, id: Uuid) -> Result<(), ChangeError> {
+    let current = read(tx, id).await?.ok_or(ChangeError::NotFound("Game"))?;
+    let used = sqlx::query!(
+        r#"-- store.admin.games.used
+        select (select count(*) from order_items where game_id = $1) as "orders!",
+               (select count(*) from game_keys where game_id = $1) as "keys!",
+               (select count(*) from cart_items where game_id = $1) as "carts!""#,
+        id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    if used.orders + used.keys + used.carts > 0 {
+        return Err(ChangeError::InUse(format!(
+            "This game cannot be deleted: orders with it {}, keys {}, carts {}.",
+            used.orders, used.keys, used.carts
+        )));
+    }
+    if let Some(product) = &current.g2a_product_id {
+        sqlx::query!(
+            "-- store.admin.games.exclude
+            insert into excluded_products (g2a_product_id, title) values ($1, $2) on conflict do nothing",
+            product,
+            current.title
+        )
+        .execute(tx.conn())
+        .await?;
+    }
+    sqlx::query!("-- store.admin.games.delete\ndelete from games where id = $1", id)
+        .execute(tx.conn())
+        .await?;
+    let details = json!({ "title": current.title, "slug": current.slug, "g2aProductId": current.g2a_product_id });
+    note(tx, admin, "game.delete", id, details).await
+}
+
+/// The game, locked. The lock also keeps links to genres and the like from being added meanwhile.
+async fn read(tx: &mut Tx, id: Uuid) -> Result<Option<Current>, ChangeError> {
+    let row = sqlx::query!(
+        "-- store.admin.games.lock
+        select title, slug, description, short_description, price, original_price, image, publisher, developer,
+               release_date, is_preorder, in_stock, g2a_product_id, g2a_price, fields_by_hand, updated_at
+          from games where id = $1 for update",
+        id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let names = sqlx::query!(
+        r#"-- store.admin.games.names
+        select array(select c.name from game_categories l join categories c on c.id = l.category_id
+                      where l.game_id = $1 order by lower(c.name)) as "categories!",
+               array(select n.name from game_genres l join genres n on n.id = l.genre_id
+                      where l.game_id = $1 order by lower(n.name)) as "genres!",
+               array(select p.name from game_platforms l join platforms p on p.id = l.platform_id
+                      where l.game_id = $1 order by lower(p.name)) as "platforms!",
+               array(select t.name from game_tags l join tags t on t.id = l.tag_id
+                      where l.game_id = $1 order by lower(t.name)) as "tags!""#,
+        id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Some(Current {
+        title: row.title,
+        slug: row.slug,
+        description: row.description,
+        short_description: row.short_description,
+        price: money_of(row.price)?,
+        original_price: row.original_price.map(money_of).transpose()?,
+        image: row.image,
+        publisher: row.publisher,
+        developer: row.developer,
+        release_date: row.release_date,
+        is_preorder: row.is_preorder,
+        in_stock: row.in_stock,
+        g2a_product_id: row.g2a_product_id,
+        g2a_price: row.g2a_price.map(money_of).transpose()?,
+        locks: locks_of(&row.fields_by_hand),
+        updated_at: row.updated_at,
+        terms: [names.categories, names.genres, names.platforms, names.tags],
+    }))
+}
+
+/// Gives the game these entries of a taxonomy and no others; makes those that are new.
+async fn set(tx: &mut Tx, taxonomy: &taxonomy::Taxonomy, game: Uuid, names: &[String]) -> Result<(), ChangeError> {
+    let terms: Vec<Term> = names
+        .iter()
+        .map(|name| Term {
+            name: name.clone(),
+            slug: slugify(name),
+        })
+        .collect();
+    Ok(taxonomy.set(tx, game, &terms).await?)
+}
+
+async fn note(
+    tx: &mut Tx,
+    admin: UserId,
+    action: &'static str,
+    id: Uuid,
+    details: serde_json::Value,
+) -> Result<(), ChangeError> {
+    let entry = AuditEntry {
+        admin,
+        action,
+        subject: ("game", id),
+        details,
+    };
+    Ok(audit::write(tx, &entry).await?)
+}
