@@ -1,7 +1,5 @@
 //! Articles of the blog.
 
-use std::sync::Arc;
-
 use axum::extract::Path;
 use http::StatusCode;
 use lockstep_domain::admin::{ArticleForm, PostCreated, PostList, PostUpdated};
@@ -12,7 +10,6 @@ use utoipa::OpenApi;
 
 use super::routes::{StaffRoute, at};
 use super::{Paged, RequireStaff, found};
-use crate::ApiState;
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, request_body, uuid_in};
 use crate::error::ApiError;

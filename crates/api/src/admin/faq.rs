@@ -1,7 +1,5 @@
 //! Questions with their answers.
 
-use std::sync::Arc;
-
 use axum::extract::Path;
 use http::StatusCode;
 use lockstep_admin::FaqFilter;
@@ -13,7 +11,6 @@ use utoipa::OpenApi;
 
 use super::routes::{StaffRoute, at};
 use super::{Paged, RequireStaff};
-use crate::ApiState;
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, request_body, uuid_in};
 use crate::error::ApiError;

@@ -1,21 +1,20 @@
 //! What staff change of a user's cart, and what they count: wishes, and ways to pay.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use lockstep_domain::admin::WishlistStatistics;
 use lockstep_domain::catalogue::{Answer, iso_millis};
 use lockstep_domain::ids::{GameId, UserId};
+use lockstep_domain::staff::Permission;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use super::routes::{StaffRoute, at};
 use super::{RequireStaff, found};
+use crate::Api;
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, NewOrderItem, request_body, uuid_in};
-use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
 #[openapi(paths(replace_cart, clear_cart, wishlist_statistics, payment_methods))]

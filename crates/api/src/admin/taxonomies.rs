@@ -1,7 +1,5 @@
 //! Categories, genres, platforms and tags: made, renamed and deleted.
 
-use std::sync::Arc;
-
 use axum::extract::Path;
 use http::StatusCode;
 use lockstep_admin::Taxonomy;
@@ -11,7 +9,7 @@ use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
 use super::RequireStaff;
-use crate::ApiState;
+use super::routes::{StaffRoute, at};
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, request_body, uuid_in};
 use crate::error::ApiError;

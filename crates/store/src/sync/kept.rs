@@ -10,7 +10,7 @@ use lockstep_domain::Money;
 use lockstep_domain::price::ListPrice;
 use serde::Serialize;
 
-use super::catalogue::Listing;
+use super::listing::Listing;
 use crate::row::money_of;
 use crate::{Result, Tx};
 
