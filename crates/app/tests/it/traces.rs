@@ -73,7 +73,8 @@ fn spans(request: &ExportTraceServiceRequest) -> Vec<Received> {
         let service = attributes
             .filter(|attribute| attribute.key == "service.name")
             .map(|attribute| format!("{:?}", attribute.value))
-            .collect::<String>();
+            .collect::<Vec<_>>()
+            .concat();
         let of_us = resource.scope_spans.iter().flat_map(|scope| &scope.spans);
         spans.extend(of_us.map(|span| Received {
             service: service.clone(),
@@ -241,22 +242,22 @@ async fn a_collector_that_is_down_is_told_once_and_nothing_waits_for_it() {
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
         .env("OTEL_BSP_SCHEDULE_DELAY", "20");
     let store = Running::start(&mut command).await;
-    let said = store.said();
+    let log = store.log();
     let warnings = || {
-        let said = said.lock().unwrap();
-        said.lines()
+        let log = log.lock().unwrap();
+        log.lines()
             .filter(|line| line.contains("traces cannot be exported"))
             .count()
     };
     let began = Instant::now();
     while warnings() == 0 {
         assert_eq!(store.get("/readyz").await.0, 200);
-        assert!(began.elapsed() < DEADLINE, "{}", said.lock().unwrap());
+        assert!(began.elapsed() < DEADLINE, "{}", log.lock().unwrap());
     }
     for _ in 0..50 {
         assert_eq!(store.get("/readyz").await.0, 200);
     }
-    assert_eq!(warnings(), 1, "{}", said.lock().unwrap());
+    assert_eq!(warnings(), 1, "{}", log.lock().unwrap());
     store.signal("TERM").await;
     assert_eq!(store.ended().await.code(), Some(0));
 }
