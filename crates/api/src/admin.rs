@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::routing::{MethodRouter, any};
-use chrono::{Days, NaiveDate, NaiveTime};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use http::request::Parts;
 use lockstep_admin::{BackOffice, Span};
 use lockstep_auth::Admin;
@@ -52,6 +52,8 @@ pub(crate) fn no_route() -> MethodRouter<Arc<ApiState>> {
 struct RequireStaff {
     admin: Admin,
     office: BackOffice,
+    /// When the request was authenticated.
+    now: DateTime<Utc>,
 }
 
 impl FromRequestParts<Arc<ApiState>> for RequireStaff {
@@ -62,6 +64,7 @@ impl FromRequestParts<Arc<ApiState>> for RequireStaff {
         Ok(Self {
             admin,
             office: api.office.clone(),
+            now: api.now(),
         })
     }
 }

@@ -51,7 +51,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 pub(crate) async fn measure(run: &Run) -> Result<Section> {
     let orders = if run.quick { 20 } else { 100 };
     let queued = if run.quick { 200 } else { 1_000 };
-    let mut figures = click_to_key(run, orders).await?;
+    let mut figures = Box::pin(click_to_key(run, orders)).await?;
     figures.extend(drain(run, queued).await?);
     Ok(Section {
         name: "buying",

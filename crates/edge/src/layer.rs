@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::MatchedPath;
@@ -15,6 +15,7 @@ use axum::response::Response;
 use futures::{FutureExt as _, poll};
 use http::{HeaderName, Request, header};
 use lockstep_telemetry::TraceParent;
+use tokio::time::Instant;
 use tower::{Layer, Service};
 use tower_http::sensitive_headers::SetSensitiveRequestHeaders;
 use tracing::field::Empty;

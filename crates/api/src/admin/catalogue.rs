@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::Path;
 use axum::routing::{MethodRouter, get};
-use chrono::Utc;
 use http::StatusCode;
 use lockstep_admin::Taxonomy;
 use lockstep_domain::GameId;
@@ -98,7 +97,7 @@ pub(crate) async fn tags(staff: RequireStaff) -> Answered {
 pub(crate) async fn sync_status(staff: RequireStaff) -> Answered {
     answer::data(
         StatusCode::OK,
-        &staff.office.sync_status(&staff.admin, Utc::now()).await?,
+        &staff.office.sync_status(&staff.admin, staff.now).await?,
     )
 }
 
@@ -111,6 +110,6 @@ pub(crate) async fn sync_status(staff: RequireStaff) -> Answered {
 pub(crate) async fn sync_progress(staff: RequireStaff) -> Answered {
     answer::data(
         StatusCode::OK,
-        &staff.office.sync_progress(&staff.admin, Utc::now()).await?,
+        &staff.office.sync_progress(&staff.admin, staff.now).await?,
     )
 }

@@ -310,7 +310,11 @@ async fn deliveries_that_waited_for_a_complete_deletion_keep_nothing_of_the_paye
         let is_waited_for = "select exists (select from pg_stat_activity
             where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0)";
         let deadline = tokio::time::Instant::now() + DEADLINE;
-        while !sqlx::query_scalar::<_, bool>(is_waited_for).fetch_one(&world.db.sql).await.unwrap() {
+        while !sqlx::query_scalar::<_, bool>(is_waited_for)
+            .fetch_one(&world.db.sql)
+            .await
+            .unwrap()
+        {
             assert!(tokio::time::Instant::now() < deadline, "the delivery does not wait");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -319,7 +323,10 @@ async fn deliveries_that_waited_for_a_complete_deletion_keep_nothing_of_the_paye
     let (kept, ()) = tokio::join!(deliveries::keep(&world.db.store, &unused, body), commits);
     kept.unwrap();
     assert_eq!(
-        world.db.count("unused_deliveries where body = '' and payers = '{}'").await,
+        world
+            .db
+            .count("unused_deliveries where body = '' and payers = '{}'")
+            .await,
         1
     );
 }

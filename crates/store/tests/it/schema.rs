@@ -148,15 +148,27 @@ async fn databases_with_an_edited_migration_are_refused_unchanged() {
 #[tokio::test]
 async fn addresses_from_before_are_composed_unless_another_account_has_that_form() {
     let db = TestDb::new().await;
-    for email in ["zoe\u{308}@example.org", "jose\u{301}@example.org", "jos\u{e9}@example.org"] {
+    for email in [
+        "zoe\u{308}@example.org",
+        "jose\u{301}@example.org",
+        "jos\u{e9}@example.org",
+    ] {
         db.user(email, "0.00").await;
     }
-    db.execute(include_str!("../../migrations/0231_composed_addresses.sql")).await;
+    db.execute(include_str!("../../migrations/0231_composed_addresses.sql"))
+        .await;
     let emails: Vec<String> = sqlx::query_scalar("select email from users order by email collate \"C\"")
         .fetch_all(&db.sql)
         .await
         .unwrap();
-    assert_eq!(emails, ["jose\u{301}@example.org", "jos\u{e9}@example.org", "zo\u{eb}@example.org"]);
+    assert_eq!(
+        emails,
+        [
+            "jose\u{301}@example.org",
+            "jos\u{e9}@example.org",
+            "zo\u{eb}@example.org"
+        ]
+    );
 }
 
 #[tokio::test]
