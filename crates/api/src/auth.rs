@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::routing::{MethodRouter, get, post};
-use chrono::Utc;
 use http::{HeaderMap, StatusCode};
 use lockstep_auth::cookies;
 use lockstep_domain::account::{
@@ -196,7 +195,7 @@ pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn me(State(api): Api, member: SignedInUser) -> Answered {
     let facts = member.context.profile().await?;
-    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
+    answer::data(StatusCode::OK, &facts.at(api.now(), &api.settings.public_url))
 }
 
 /// Sends a link to set a new password.

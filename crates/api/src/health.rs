@@ -65,7 +65,7 @@ pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
     let well = [database, redis, g2a].iter().all(|check| *check != "error");
     let body = Health {
         status: if well { "ok" } else { "degraded" },
-        timestamp: Utc::now(),
+        timestamp: api.now(),
         checks: Checks { database, redis, g2a },
     };
     state_of(well, &body)

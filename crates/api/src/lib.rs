@@ -67,6 +67,13 @@ pub struct ApiState {
     pub closing: CancellationToken,
 }
 
+impl ApiState {
+    /// The current time.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.shop.clock().now()
+    }
+}
+
 /// The extractor through which handlers receive [`ApiState`].
 pub(crate) type Api = State<Arc<ApiState>>;
 
@@ -103,6 +110,10 @@ pub struct Settings {
 }
 
 impl Default for Settings {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a secret that nobody learns; nothing depends on its value"
+    )]
     fn default() -> Self {
         Self {
             production: false,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::routing::{MethodRouter, get, post};
-use chrono::Utc;
 use http::{HeaderMap, StatusCode};
 use lockstep_domain::Money;
 use lockstep_domain::catalogue::Answer;
@@ -168,7 +167,7 @@ pub(crate) async fn top_up_status(Path(id): Path<String>, member: SignedInUser) 
     (status = 409, description = "A relay's `transactionId` was used for another payment")))]
 pub(crate) async fn webhook(State(api): Api, headers: HeaderMap, RawBody(body): RawBody) -> Answered {
     let signature = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let (payments, now) = (api.shop.payments(), Utc::now());
+    let (payments, now) = (api.shop.payments(), api.now());
     match (signature(STRIPE_SIGNATURE), signature(PAYMENT_SIGNATURE)) {
         (Some(signature), _) => payments.handle_webhook(signature, &body, now).await,
         (None, Some(signature)) => payments.take_report(signature, &body, now).await,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
-use chrono::Utc;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use lockstep_domain::account::{Figures, Profile, ProfileChange};
@@ -77,7 +76,7 @@ struct FlatWish {
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn profile(State(api): Api, member: SignedInUser) -> Answered {
     let facts = member.context.profile().await?;
-    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
+    answer::data(StatusCode::OK, &facts.at(api.now(), &api.settings.public_url))
 }
 
 /// Changes the given names and picture.
@@ -98,7 +97,7 @@ pub(crate) async fn change_profile(State(api): Api, member: SignedInUser, body: 
         avatar,
     ))?;
     let facts = api.shop.change_profile(&member.caller, &change).await?;
-    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
+    answer::data(StatusCode::OK, &facts.at(api.now(), &api.settings.public_url))
 }
 
 /// Sets a new password.
@@ -123,9 +122,9 @@ pub(crate) async fn change_password(State(api): Api, member: SignedInUser, body:
 /// Returns statistics about the signed-in user.
 #[utoipa::path(get, path = "/api/user/stats", tag = "user", operation_id = "getStats", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Figures>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn stats(member: SignedInUser) -> Answered {
+pub(crate) async fn stats(State(api): Api, member: SignedInUser) -> Answered {
     let facts = member.context.profile().await?;
-    answer::data(StatusCode::OK, &facts.figures_at(Utc::now()))
+    answer::data(StatusCode::OK, &facts.figures_at(api.now()))
 }
 
 /// Ends the session (alias of `/api/auth/logout`).

@@ -15,7 +15,6 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use chrono::Utc;
 use hmac::{Hmac, Mac as _};
 use http::HeaderMap;
 use lockstep_domain::json::mended;
@@ -90,7 +89,7 @@ pub(crate) async fn g2a(
         &body,
         &headers,
         &api.settings.webhook_secret,
-        Utc::now().timestamp_millis(),
+        api.now().timestamp_millis(),
     );
     let event = match read.inspect_err(|_| metrics::counter!("lockstep_webhook_events_refused_total").increment(1))? {
         Read::Event(event) if TYPES.contains(&event.kind.as_str()) => event,

@@ -1,6 +1,10 @@
 //! No log contains secrets: passwords, tokens, codes, links or guest sessions. The test logs everything, down to each
 //! statement, so it runs in its own process.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

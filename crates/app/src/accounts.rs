@@ -31,6 +31,8 @@ pub(crate) fn open_with(config: &Config, store: &Store, secrets: Secrets, hashin
             limits: config.rate_limits,
             admin_second_factor: config.production,
             issuer: config.shop_name.clone(),
+            clock: config.clock.clone(),
+            random: config.random.clone(),
             ..lockstep_auth::Settings::new(secrets.tokens, secrets.keys)
         },
     )

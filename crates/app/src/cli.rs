@@ -434,6 +434,30 @@ mod tests {
         command().debug_assert();
     }
 
+    /// Every command, flag and sentence of the help but the settings, whole. After an intended change:
+    /// `INSTA_UPDATE=always cargo test -p lockstep`.
+    #[test]
+    fn the_help_of_every_command_is_as_reviewed() {
+        fn add(command: &mut clap::Command, helps: &mut Vec<String>) {
+            let name = command
+                .get_display_name()
+                .unwrap_or_else(|| command.get_name())
+                .replace('-', " ");
+            helps.push(format!("$ {name} --help\n{}", command.render_long_help()));
+            for inner in command
+                .get_subcommands_mut()
+                .filter(|inner| !matches!(inner.get_name(), "help" | "settings"))
+            {
+                add(inner, helps);
+            }
+        }
+        let (mut command, mut helps) = (command().term_width(100), Vec::new());
+        command.build();
+        add(&mut command, &mut helps);
+        let helps: Vec<&str> = helps.iter().map(|help| help.trim_end()).collect();
+        insta::assert_snapshot!("help", helps.join("\n\n"));
+    }
+
     fn help_of(words: &[&str]) -> String {
         let arguments = [&["lockstep"], words].concat();
         command().try_get_matches_from(arguments).unwrap_err().to_string()

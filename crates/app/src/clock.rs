@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use lockstep_clock::Clock;
 use lockstep_g2a::Client;
 use lockstep_store::Store;
 use tokio_util::sync::CancellationToken;
@@ -55,14 +56,14 @@ pub(crate) fn in_words(whose: &str, ahead: TimeDelta) -> String {
     format!("this machine's clock is {amount} {direction} {whose}")
 }
 
-/// Compares the clocks every minute until `stop` is cancelled, and logs each change of the judgement.
-pub(crate) async fn watch(store: Store, client: Option<Client>, stop: CancellationToken) {
+/// Compares `clock` with the others every minute until `stop` is cancelled, and logs each change of the judgement.
+pub(crate) async fn watch(store: Store, clock: Clock, client: Option<Client>, stop: CancellationToken) {
     let mut logged = [Agreement::Agrees; 2];
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         let clocks = [
-            ("the database's", store.clock_ahead().await.ok()),
+            ("the database's", store.clock_ahead(&clock).await.ok()),
             ("G2A's", client.as_ref().and_then(Client::clock_ahead)),
         ];
         for ((whose, ahead), logged) in clocks.into_iter().zip(&mut logged) {

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
+use lockstep_clock::{Clock, Random};
 use lockstep_domain::Secret;
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
@@ -97,6 +98,10 @@ pub(crate) struct Config {
     pub(crate) settings_file: Option<PathBuf>,
     /// The rows of `lockstep config`.
     pub(crate) shown: Vec<Shown>,
+    /// The time of day, for every part of the program.
+    pub(crate) clock: Clock,
+    /// The random source, for every part of the program.
+    pub(crate) random: Random,
 }
 
 impl Config {
@@ -255,6 +260,8 @@ impl Config {
             ),
             settings_file: None,
             shown: Vec::new(),
+            clock: Clock::system(),
+            random: Random::system(),
         };
         if production {
             demand_what_production_needs(settings)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use chrono::Utc;
+use lockstep_clock::Clock;
 use lockstep_store::{Store, mail};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
@@ -90,7 +90,7 @@ pub(crate) async fn serve(listener: TcpListener, metrics: PrometheusHandle, stop
 }
 
 /// Updates the gauges of the e-mail queue. While the database is unavailable they keep their values.
-pub(crate) async fn watch_mail(store: Store, stop: CancellationToken) {
+pub(crate) async fn watch_mail(store: Store, clock: Clock, stop: CancellationToken) {
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
@@ -99,7 +99,7 @@ pub(crate) async fn watch_mail(store: Store, stop: CancellationToken) {
         match looked.await {
             Ok(((waiting, given_up), oldest)) => {
                 let age = oldest
-                    .and_then(|oldest| (Utc::now() - oldest).to_std().ok())
+                    .and_then(|oldest| (clock.now() - oldest).to_std().ok())
                     .unwrap_or_default();
                 metrics::gauge!("lockstep_mail_waiting").set(gauge(waiting));
                 metrics::gauge!("lockstep_mail_given_up").set(gauge(given_up));

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lockstep_clock::Clock;
 use lockstep_store::sync::{RunStatus, freshness, last_runs, refresh_flags};
 use lockstep_store::{Result, Store};
 use lockstep_sync::schedule::{Past, Schedule, Unfinished, due, next};
@@ -26,7 +27,7 @@ const TELL_PERIOD: Duration = Duration::from_secs(5);
 const FLAGS_PERIOD: Duration = Duration::from_hours(1);
 
 /// Runs until `stop` is cancelled. A run in progress stops at the next page and is resumed later.
-pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken) {
+pub(crate) async fn work(store: Store, context: Context, clock: Clock, stop: CancellationToken) {
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let schedule = Schedule::default();
@@ -51,7 +52,7 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
             }
         };
         past.forgive(before.get_or_insert(past.unfinished));
-        let now = Utc::now();
+        let now = clock.now();
         let Some(what) = due(now, &past, &schedule) else {
             let (at, what) = next(now, &past, &schedule);
             if logged != Some(at) {

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use lockstep_auth::{Keys, TokenSecrets};
+use lockstep_clock::Random;
 use lockstep_store::Store;
 use lockstep_store::instances::something_is_sealed;
-use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -62,7 +62,7 @@ impl Secrets {
         let given = &config.secrets;
         let generated = match given {
             (Some(_), Some(_), Some(_)) => None,
-            _ => Some(generated(&config.data_dir)?),
+            _ => Some(generated(&config.data_dir, &config.random)?),
         };
         let choose = |given: &Option<String>, pick: fn(&Generated) -> &String| {
             given
@@ -122,17 +122,13 @@ pub(crate) fn file(config: &Config) -> PathBuf {
     config.data_dir.join(FILE)
 }
 
-fn generated(data_dir: &Path) -> Result<Generated> {
+fn generated(data_dir: &Path, random: &Random) -> Result<Generated> {
     std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
     let path = data_dir.join(FILE);
     if let Some(found) = read(&path)? {
         return Ok(found);
     }
-    let secret = || {
-        let mut bytes = [0; 32];
-        rand::rng().fill_bytes(&mut bytes);
-        hex::encode(bytes)
-    };
+    let secret = || hex::encode(random.bytes::<32>());
     let made = Generated {
         jwt_secret: secret(),
         jwt_refresh_secret: secret(),
@@ -194,8 +190,8 @@ mod tests {
     #[test]
     fn secrets_are_generated_once_with_owner_only_permissions() {
         let folder = tempfile::tempdir().unwrap();
-        let first = generated(folder.path()).unwrap();
-        let again = generated(folder.path()).unwrap();
+        let first = generated(folder.path(), &Random::system()).unwrap();
+        let again = generated(folder.path(), &Random::system()).unwrap();
         assert_eq!(first.key_secret, again.key_secret);
         assert_ne!(first.jwt_secret, first.jwt_refresh_secret);
         let mode = std::fs::metadata(folder.path().join(FILE))
@@ -211,7 +207,7 @@ mod tests {
     fn damaged_file_error_does_not_show_its_contents() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), "jwt_secret = hunter2").unwrap();
-        let message = format!("{:#}", generated(folder.path()).err().unwrap());
+        let message = format!("{:#}", generated(folder.path(), &Random::system()).err().unwrap());
         assert!(message.contains("damaged") && !message.contains("hunter2"), "{message}");
     }
 }

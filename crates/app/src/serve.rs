@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use chrono::Utc;
 use lockstep_admin::BackOffice;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
 use lockstep_auth::Keys;
@@ -105,6 +104,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     let cache_config = lockstep_cache::Config {
         redis_url: config.redis_url.clone(),
         key_prefix: config.redis_prefix.clone(),
+        clock: config.clock.clone(),
+        random: config.random.clone(),
         ..lockstep_cache::Config::default()
     };
     cache_config.check().context("REDIS_URL")?;
@@ -142,7 +143,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     }
     tasks.spawn(
         "figures of e-mails",
-        figures::watch_mail(database.store.clone(), stop.clone()),
+        figures::watch_mail(database.store.clone(), config.clock.clone(), stop.clone()),
     );
     tasks.spawn("settings", membership.keep(stop.clone()));
     tasks.spawn("log", log_dropped_lines(stop.clone()));
@@ -150,7 +151,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     let (supply_told, supply) = watch::channel(Supply::default());
     tasks.spawn(
         "supply",
-        supply::keep(database.store.clone(), supply_told, stop.clone()),
+        supply::keep(database.store.clone(), config.clock.clone(), supply_told, stop.clone()),
     );
     let mut supplier = None;
     if parts.work {
@@ -168,14 +169,20 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
             "progress",
             supply::publish(cache.clone(), context.progress(), stop.clone()),
         );
-        tasks.spawn("synchronisation", schedule::work(syncing, context, stop.clone()));
+        tasks.spawn(
+            "synchronisation",
+            schedule::work(syncing, context, config.clock.clone(), stop.clone()),
+        );
         tasks.spawn("sweeping", sweeping::keep(work.clone(), stop.clone()));
         let fulfilment = Fulfilment::open(
             work.clone(),
             connected.client.clone(),
             keys,
             &config.spool_folder(),
-            config.fulfilment.clone(),
+            lockstep_fulfilment::Settings {
+                random: config.random.clone(),
+                ..config.fulfilment.clone()
+            },
         )
         .with_context(|| format!("cannot use the spool for keys in {}", config.spool_folder().display()))?;
         // It ends by itself at the next step at which it can yield.
@@ -184,7 +191,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         let (payments, until) = (shop.payments().with_store(work.clone()), stop.clone());
         tasks.spawn("payments", async move { payments.run(until).await });
         let sending = Sending::over(config.mail_connections);
-        let codes = Arc::new(move |user| lockstep_auth::verification_code(&keys_of_codes, user));
+        let random = config.random.clone();
+        let codes = Arc::new(move |user| lockstep_auth::verification_code(&keys_of_codes, user, &random));
         let email_worker = EmailWorker::new(work, delivery(config)?, email_branding(config), sending, codes);
         let until = stop.clone();
         tasks.spawn("e-mail", async move { email_worker.run(until).await });
@@ -198,6 +206,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         "clock",
         clock::watch(
             database.store.clone(),
+            config.clock.clone(),
             supplier.as_ref().map(|supplier| supplier.client.clone()),
             stop.clone(),
         ),
@@ -206,11 +215,17 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         let is_sandbox = matches!(config.supplier, ConfiguredSupplier::Sandbox);
         let (state_told, supplier_state) = watch::channel(SupplierStatus {
             state: SupplierState::Ok,
-            since: Utc::now(),
+            since: config.clock.now(),
         });
         tasks.spawn(
             "supplier's state",
-            supply::judge(database.store.clone(), is_sandbox, state_told, stop.clone()),
+            supply::judge(
+                database.store.clone(),
+                config.clock.clone(),
+                is_sandbox,
+                state_told,
+                stop.clone(),
+            ),
         );
         let api = lockstep_api::router(ApiState {
             shop: shop.clone(),
@@ -313,6 +328,8 @@ fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) ->
         payments,
         cart_limits: config.cart_limits,
         protected_markup: (!config.promo_below_cost).then_some(config.pricing.markup_percent),
+        clock: config.clock.clone(),
+        random: config.random.clone(),
     }))
 }
 
@@ -340,6 +357,8 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
                 Secret::new(secret),
                 format!("{}/test-payment", config.public_url),
                 settings.return_url.clone(),
+                config.clock.clone(),
+                config.random.clone(),
             )))
         }
         PaymentProvider::None => {

@@ -54,6 +54,8 @@ impl Supplier {
         };
         let mut settings = lockstep_g2a::Config::new(url, auth);
         settings.key_timeout = config.key_timeout.unwrap_or(settings.key_timeout);
+        settings.clock = config.clock.clone();
+        settings.random = config.random.clone();
         let client = Client::new(settings, budget).context("G2A")?;
         Ok(Self {
             client,
@@ -70,7 +72,7 @@ impl Supplier {
             calls_per_minute: config.rate_per_minute,
             ..Settings::default()
         };
-        Context::new(store.clone(), self.client.clone(), settings)
+        Context::new(store.clone(), self.client.clone(), settings, config.clock.clone())
     }
 
     /// Stops the sandbox, if this process runs it.

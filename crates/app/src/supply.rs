@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use lockstep_api::{SupplierState, SupplierStatus};
 use lockstep_cache::Cache;
+use lockstep_clock::Clock;
 use lockstep_store::Store;
 use lockstep_store::fulfilment::stops;
 use lockstep_store::sync::{RunStatus, freshness, recent_runs};
@@ -20,11 +22,11 @@ const PERIOD: Duration = Duration::from_secs(1);
 const SILENT: chrono::TimeDelta = chrono::TimeDelta::minutes(3);
 
 /// Polls until `stop` is cancelled. While the database is unavailable the last known values stay, with their true age.
-pub(crate) async fn keep(store: Store, sender: watch::Sender<Supply>, stop: CancellationToken) {
+pub(crate) async fn keep(store: Store, clock: Clock, sender: watch::Sender<Supply>, stop: CancellationToken) {
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        match load_supply(&store).await {
+        match load_supply(&store, clock.now()).await {
             Ok(supply) => {
                 sender.send_if_modified(|known| {
                     let changed = *known != supply;
@@ -43,10 +45,9 @@ pub(crate) async fn keep(store: Store, sender: watch::Sender<Supply>, stop: Canc
     }
 }
 
-async fn load_supply(store: &Store) -> Result<Supply, lockstep_store::StoreError> {
+async fn load_supply(store: &Store, now: DateTime<Utc>) -> Result<Supply, lockstep_store::StoreError> {
     let checked_at = freshness(store).await?.latest();
     let runs = store.read(|tx| Box::pin(recent_runs(tx, 1))).await?.value;
-    let now = chrono::Utc::now();
     let running = runs
         .into_iter()
         .find(|run| run.status == RunStatus::Running && now - run.updated_at < SILENT);
@@ -66,7 +67,13 @@ async fn load_supply(store: &Store) -> Result<Supply, lockstep_store::StoreError
 }
 
 /// Reports the supplier's status to monitors, from the result of the latest runs. Polls until `stop` is cancelled.
-pub(crate) async fn judge(store: Store, sandbox: bool, sender: watch::Sender<SupplierStatus>, stop: CancellationToken) {
+pub(crate) async fn judge(
+    store: Store,
+    clock: Clock,
+    sandbox: bool,
+    sender: watch::Sender<SupplierStatus>,
+    stop: CancellationToken,
+) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
@@ -87,7 +94,7 @@ pub(crate) async fn judge(store: Store, sandbox: bool, sender: watch::Sender<Sup
             if changed {
                 *known = SupplierStatus {
                     state,
-                    since: chrono::Utc::now(),
+                    since: clock.now(),
                 };
             }
             changed

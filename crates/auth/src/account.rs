@@ -1,7 +1,6 @@
 //! Use cases of an existing account: password, e-mail address, two-factor authentication and deletion; and those of the
 //! operator.
 
-use chrono::Utc;
 use lockstep_domain::account::{EMAIL_UNREACHABLE, Email, NewPassword, Role};
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
@@ -101,7 +100,7 @@ impl Auth {
             .await?;
         // An account costs more work than none. Both cases respond after the same time, which is longer than that work
         // takes.
-        let code = code::reset(&inner.keys);
+        let code = code::reset(&inner.keys, &inner.random);
         let (sent, ()) = tokio::join!(
             accounts::send_reset(&inner.store, email, &code),
             tokio::time::sleep(inner.reset_time)
@@ -152,7 +151,7 @@ impl Auth {
         accounts::send_verification(
             &inner.store,
             caller.user(),
-            &code::verification_code(&inner.keys, caller.user()),
+            &code::verification_code(&inner.keys, caller.user(), &inner.random),
         )
         .await?;
         Ok(())
@@ -196,7 +195,7 @@ impl Auth {
         device: &ClientInfo,
     ) -> Result<Enrolment, AuthError> {
         let account = self.confirmed(caller, password, device).await?;
-        let (nonce, shared, sealed) = totp::make(&self.0.keys, account.id);
+        let (nonce, shared, sealed) = totp::make(&self.0.keys, account.id, &self.0.random);
         accounts::offer_totp(&self.0.store, account.id, nonce, &sealed).await?;
         totp::enrolment(&shared, &self.0.issuer, &account.email).ok_or(AuthError::Internal)
     }
@@ -226,8 +225,8 @@ impl Auth {
             .filter(|totp| !totp.confirmed)
             .ok_or(AccountError::Outdated)?;
         let secrets = totp::secrets(&inner.keys, account.id, &factor).map_err(|_| AccountError::Outdated)?;
-        let step = totp::step_of(&secrets, typed, Utc::now()).ok_or(AuthError::SecondFactorWrong)?;
-        let (codes, hashes) = recovery::make(account.id);
+        let step = totp::step_of(&secrets, typed, inner.clock.now()).ok_or(AuthError::SecondFactorWrong)?;
+        let (codes, hashes) = recovery::make(account.id, &inner.random);
         accounts::confirm_totp(&inner.store, account.id, &factor.nonce, step, &hashes, caller.session()).await?;
         Ok(codes)
     }
@@ -260,7 +259,7 @@ impl Auth {
         let account = self.confirmed(caller, password, device).await?;
         let proof = self.proof_of_owner(&account, typed, device).await?;
         let proof = proof.ok_or(AccountError::Outdated)?;
-        let (codes, hashes) = recovery::make(account.id);
+        let (codes, hashes) = recovery::make(account.id, &self.0.random);
         accounts::replace_recovery_codes(&self.0.store, account.id, proof, &hashes)
             .await
             .map_err(used_meanwhile)?;
@@ -297,7 +296,7 @@ impl Auth {
         let secrets = totp::secrets(&self.0.keys, user, factor)
             .inspect_err(|error| tracing::error!(%user, "the second factor of an account: {error}"))
             .ok()?;
-        let step = totp::step_of(&secrets, typed, Utc::now()).filter(|step| *step > factor.last_step)?;
+        let step = totp::step_of(&secrets, typed, self.0.clock.now()).filter(|step| *step > factor.last_step)?;
         Some(Proof::Step(step))
     }
 

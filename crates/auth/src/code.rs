@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use lockstep_clock::Random;
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::NewCode;
 use lockstep_vault::Keys;
-use rand::{Rng as _, RngCore as _};
+use rand::Rng as _;
 use subtle::ConstantTimeEq as _;
 
 /// Lifetime of a verification code.
@@ -19,8 +20,8 @@ const VERIFY: &str = "verify-email";
 const RESET: &str = "reset-password";
 
 /// Creates a six-digit code with which `user` verifies the address.
-pub fn verification_code(keys: &Keys, user: UserId) -> NewCode {
-    let text = format!("{:06}", rand::rng().random_range(0..1_000_000));
+pub fn verification_code(keys: &Keys, user: UserId, random: &Random) -> NewCode {
+    let text = format!("{:06}", random.rng().random_range(0..1_000_000));
     let hash = keys.hash(VERIFY, &[user.0.as_bytes(), text.as_bytes()]);
     NewCode {
         text: Secret::new(text),
@@ -39,10 +40,8 @@ pub(crate) fn is_verification(keys: &Keys, user: UserId, typed: &str, hash: &[u8
 }
 
 /// Creates the token of a reset link: 256 random bits.
-pub(crate) fn reset(keys: &Keys) -> NewCode {
-    let mut bytes = [0; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    let text = hex::encode(bytes);
+pub(crate) fn reset(keys: &Keys, random: &Random) -> NewCode {
+    let text = hex::encode(random.bytes::<32>());
     let hash = keys.hash(RESET, &[text.as_bytes()]);
     NewCode {
         text: Secret::new(text),
@@ -70,7 +69,7 @@ mod tests {
         let keys = Keys::parse(&"11".repeat(32)).unwrap();
         let later = Keys::parse(&format!("{},{}", "22".repeat(32), "11".repeat(32))).unwrap();
         let (ada, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
-        let code = verification_code(&keys, ada);
+        let code = verification_code(&keys, ada, &Random::system());
         let text = code.text.expose();
         assert!(text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit()), "{text}");
         assert!(is_verification(&keys, ada, text, &code.hash));
@@ -86,9 +85,22 @@ mod tests {
     }
 
     #[test]
+    fn codes_come_from_the_random_source_alone() {
+        let keys = Keys::parse(&"11".repeat(32)).unwrap();
+        let made = |seed| {
+            let (random, ada) = (Random::seeded(seed), UserId(Uuid::from_u128(1)));
+            (verification_code(&keys, ada, &random).text, reset(&keys, &random).text)
+        };
+        assert_eq!(made(1), made(1));
+        let (one, two) = (made(1), made(2));
+        assert!(one.0 != two.0 && one.1 != two.1);
+    }
+
+    #[test]
     fn reset_links_are_long_and_unique() {
         let keys = Keys::parse(&"11".repeat(32)).unwrap();
-        let (one, two) = (reset(&keys), reset(&keys));
+        let random = Random::system();
+        let (one, two) = (reset(&keys, &random), reset(&keys, &random));
         assert_ne!(one.text, two.text);
         assert_eq!(reset_hashes(&keys, one.text.expose()), [one.hash]);
         assert!(reset_hashes(&keys, "short").is_empty());

@@ -88,7 +88,7 @@ impl Auth {
         let claims = self
             .0
             .tokens
-            .read(token, Kind::Access)
+            .read(token, Kind::Access, self.0.clock.now())
             .map_err(|_| AuthError::NotSignedIn)?;
         find(claims.user_id, claims.sid)
             .await?

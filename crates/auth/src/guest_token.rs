@@ -10,7 +10,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{HeaderMap, HeaderValue};
-use rand::RngCore as _;
+use lockstep_clock::Random;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
@@ -27,19 +27,19 @@ const SECONDS: u32 = 3600;
 impl Auth {
     /// Builds the cookie for a browser without a session.
     pub fn set_guest_token(&self, production: bool) -> HeaderValue {
-        cookies::set(COOKIE, &make(&self.0.keys, Utc::now()), SECONDS, production)
+        let token = make(&self.0.keys, &self.0.random, self.0.clock.now());
+        cookies::set(COOKIE, &token, SECONDS, production)
     }
 
     /// Returns the ID of the guest that the browser's first write creates, if it has a valid token.
     pub fn newcomer(&self, headers: &HeaderMap) -> Option<Uuid> {
-        let now = Utc::now();
+        let now = self.0.clock.now();
         cookies::values(headers, COOKIE).find_map(|text| read(&self.0.keys, text, now))
     }
 }
 
-fn make(keys: &Keys, now: DateTime<Utc>) -> String {
-    let mut nonce = [0_u8; 16];
-    rand::rng().fill_bytes(&mut nonce);
+fn make(keys: &Keys, random: &Random, now: DateTime<Utc>) -> String {
+    let nonce: [u8; 16] = random.bytes();
     let until = (now + LIFETIME).timestamp();
     format!(
         "{}.{until}.{}",
@@ -72,28 +72,34 @@ fn read(keys: &Keys, text: &str, now: DateTime<Utc>) -> Option<Uuid> {
 mod tests {
     use super::*;
 
+    const RANDOM: Random = Random::system();
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
     fn keys(byte: &str) -> Keys {
         Keys::parse(&byte.repeat(32)).unwrap()
     }
 
     #[test]
     fn a_token_denotes_one_guest_for_an_hour_and_hides_its_id() {
-        let (keys, now) = (keys("11"), Utc::now());
-        let token = make(&keys, now);
+        let (keys, now) = (keys("11"), now());
+        let token = make(&keys, &RANDOM, now);
         let guest = read(&keys, &token, now).unwrap();
         assert_eq!(read(&keys, &token, now + TimeDelta::minutes(59)), Some(guest));
         assert_eq!(read(&keys, &token, now + TimeDelta::minutes(61)), None);
-        assert_ne!(read(&keys, &make(&keys, now), now), Some(guest));
+        assert_ne!(read(&keys, &make(&keys, &RANDOM, now), now), Some(guest));
         assert!(!token.contains(&guest.simple().to_string()));
     }
 
     #[test]
     fn foreign_tokens_are_rejected() {
-        let (ours, now) = (keys("11"), Utc::now());
-        let token = make(&ours, now);
+        let (ours, now) = (keys("11"), now());
+        let token = make(&ours, &RANDOM, now);
         assert_eq!(read(&keys("22"), &token, now), None);
         let mut parts: Vec<&str> = token.split('.').collect();
-        let other = make(&ours, now);
+        let other = make(&ours, &RANDOM, now);
         parts[0] = other.split('.').next().unwrap();
         assert_eq!(read(&ours, &parts.join("."), now), None, "another nonce");
         let later = (now + TimeDelta::days(1)).timestamp().to_string();

@@ -27,6 +27,7 @@ mod login;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_clock::{Clock, Random};
 use lockstep_store::Store;
 
 pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME, verification_code};
@@ -66,6 +67,10 @@ pub struct Settings {
     pub issuer: String,
     /// Response time of a request for a reset link, with and without an account.
     pub reset_time: Duration,
+    /// The time at which tokens are issued and expire, and of authenticator codes. The system's by default.
+    pub clock: Clock,
+    /// The source of codes, links and recovery codes. The system's by default.
+    pub random: Random,
 }
 
 impl Settings {
@@ -83,6 +88,8 @@ impl Settings {
             admin_second_factor: true,
             issuer: "Lockstep".to_owned(),
             reset_time: Duration::from_millis(300),
+            clock: Clock::system(),
+            random: Random::system(),
         }
     }
 }
@@ -101,6 +108,8 @@ struct Inner {
     admin_second_factor: bool,
     issuer: String,
     reset_time: Duration,
+    clock: Clock,
+    random: Random,
 }
 
 impl Auth {
@@ -119,6 +128,8 @@ impl Auth {
             admin_second_factor: settings.admin_second_factor,
             issuer: settings.issuer,
             reset_time: settings.reset_time,
+            clock: settings.clock,
+            random: settings.random,
         })))
     }
 

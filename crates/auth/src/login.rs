@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use lockstep_domain::account::{AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Registration, Role, TokenPair};
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
@@ -47,7 +46,7 @@ impl Auth {
         // Signed before the account is created: no account may exist without tokens.
         let tokens = inner
             .tokens
-            .pair(bearer, session.refresh_id, Utc::now())
+            .pair(bearer, session.refresh_id, inner.clock.now())
             .map_err(|_| AuthError::Internal)?;
         let new = NewAccount {
             id: user,
@@ -62,7 +61,7 @@ impl Auth {
             &new,
             session,
             device,
-            &code::verification_code(&inner.keys, user),
+            &code::verification_code(&inner.keys, user, &inner.random),
         )
         .await?;
         Ok(AuthData {
@@ -117,7 +116,7 @@ impl Auth {
         };
         let tokens = inner
             .tokens
-            .pair(bearer(&account, session.id), session.refresh_id, Utc::now())
+            .pair(bearer(&account, session.id), session.refresh_id, inner.clock.now())
             .map_err(|_| AuthError::Internal)?;
         accounts::log_in(&inner.store, &login)
             .await
@@ -190,7 +189,7 @@ impl Auth {
         let inner = &*self.0;
         let claims = inner
             .tokens
-            .read(refresh_token, Kind::Refresh)
+            .read(refresh_token, Kind::Refresh, inner.clock.now())
             .map_err(|_| AuthError::NotSignedIn)?;
         let lifetime = inner.tokens.refresh_lifetime();
         let rotation = sessions::rotate(

@@ -1,6 +1,7 @@
 //! Recovery codes, each of which replaces an authenticator code once. They are shown when they are created and stored
 //! as hashes. A code has 80 random bits, so its hash needs no key and remains valid if `LOCKSTEP_KEY_SECRET` is lost.
 
+use lockstep_clock::Random;
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::totp::RecoveryHash;
@@ -15,12 +16,11 @@ const LENGTH: usize = 16;
 const CHARACTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 /// Creates new codes, `XXXX-XXXX-XXXX-XXXX`, and the hashes to store.
-pub(crate) fn make(user: UserId) -> (Vec<Secret>, Vec<RecoveryHash>) {
+pub(crate) fn make(user: UserId, random: &Random) -> (Vec<Secret>, Vec<RecoveryHash>) {
     (0..RECOVERY_CODES)
         .map(|_| {
-            let mut random = rand::rng();
             let characters: Vec<u8> = (0..LENGTH)
-                .filter_map(|_| CHARACTERS.choose(&mut random).copied())
+                .filter_map(|_| CHARACTERS.choose(&mut random.rng()).copied())
                 .collect();
             let groups: Vec<String> = characters
                 .chunks(4)
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn codes_match_in_any_notation_and_only_for_their_owner() {
         let (ada, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
-        let (codes, hashes) = make(ada);
+        let (codes, hashes) = make(ada, &Random::system());
         assert_eq!((codes.len(), hashes.len()), (10, 10));
         assert_eq!(hashes.iter().collect::<BTreeSet<_>>().len(), 10);
         for (code, hash) in codes.iter().zip(&hashes) {

@@ -91,7 +91,8 @@ impl Tokens {
         let keys = |secret: &[u8]| (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
         // Only this algorithm is accepted: the `alg` header of a token is not trusted.
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
+        // `read` checks the expiry, by the clock that it is given.
+        validation.validate_exp = false;
         validation.set_required_spec_claims(&["exp"]);
         Self {
             access: keys(&secrets.access),
@@ -143,11 +144,11 @@ impl Tokens {
             .map_err(|_| TokenError::Invalid)
     }
 
-    /// Returns the claims of a token, if it is valid, unexpired and of this kind.
+    /// Returns the claims of a token, if it is valid, of this kind and, at the time `now`, unexpired.
     ///
     /// # Errors
     /// [`TokenError`].
-    pub fn read(&self, text: &str, kind: Kind) -> Result<Claims, TokenError> {
+    pub fn read(&self, text: &str, kind: Kind, now: DateTime<Utc>) -> Result<Claims, TokenError> {
         let (_, key) = match kind {
             Kind::Access => &self.access,
             Kind::Refresh => &self.refresh,
@@ -156,26 +157,28 @@ impl Tokens {
             return Err(TokenError::Invalid);
         }
         let claims = decode::<Claims>(text, key, &self.validation)
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
-                _ => TokenError::Invalid,
-            })?
+            .map_err(|_| TokenError::Invalid)?
             .claims;
-        if claims.kind == kind && !claims.email.is_empty() {
-            Ok(claims)
-        } else {
-            Err(TokenError::Invalid)
+        if claims.kind != kind || claims.email.is_empty() {
+            return Err(TokenError::Invalid);
         }
+        if claims.exp <= now.timestamp() {
+            return Err(TokenError::Expired);
+        }
+        Ok(claims)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jsonwebtoken::get_current_timestamp;
     use proptest::prelude::*;
 
     const DAY: Duration = Duration::from_hours(24);
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
 
     fn tokens(seed: &str) -> Tokens {
         let secrets = TokenSecrets::new(
@@ -232,7 +235,7 @@ mod tests {
 
     #[test]
     fn tokens_have_the_documented_claims_and_lifetimes() {
-        let now = Utc::now();
+        let now = now();
         let pair = pair(&tokens("x"), now);
         let access = part(&pair.token, 1);
         assert_eq!(access["userId"], Uuid::from_u128(1).to_string());
@@ -252,40 +255,43 @@ mod tests {
 
     #[test]
     fn the_same_step_has_the_same_tokens() {
-        let now = Utc::now();
+        let now = now();
         assert_eq!(pair(&tokens("x"), now), pair(&tokens("x"), now));
     }
 
     #[test]
     fn token_kinds_are_not_interchangeable() {
         let tokens = tokens("x");
-        let pair = pair(&tokens, Utc::now());
-        assert!(tokens.read(pair.token.expose(), Kind::Access).is_ok());
-        assert!(tokens.read(pair.refresh_token.expose(), Kind::Refresh).is_ok());
+        let pair = pair(&tokens, now());
+        assert!(tokens.read(pair.token.expose(), Kind::Access, now()).is_ok());
+        assert!(tokens.read(pair.refresh_token.expose(), Kind::Refresh, now()).is_ok());
         assert_eq!(
-            tokens.read(pair.refresh_token.expose(), Kind::Access),
+            tokens.read(pair.refresh_token.expose(), Kind::Access, now()),
             Err(TokenError::Invalid)
         );
         assert_eq!(
-            tokens.read(pair.token.expose(), Kind::Refresh),
+            tokens.read(pair.token.expose(), Kind::Refresh, now()),
             Err(TokenError::Invalid)
         );
         // Not even if it is signed with the other secret.
-        let mut claims = tokens.read(pair.refresh_token.expose(), Kind::Refresh).unwrap();
+        let mut claims = tokens.read(pair.refresh_token.expose(), Kind::Refresh, now()).unwrap();
         let forged = encode(&Header::new(Algorithm::HS256), &claims, &tokens.access.0).unwrap();
-        assert_eq!(tokens.read(&forged, Kind::Access), Err(TokenError::Invalid));
+        assert_eq!(tokens.read(&forged, Kind::Access, now()), Err(TokenError::Invalid));
         claims.kind = Kind::Access;
         let fine = encode(&Header::new(Algorithm::HS256), &claims, &tokens.access.0).unwrap();
-        assert!(tokens.read(&fine, Kind::Access).is_ok());
+        assert!(tokens.read(&fine, Kind::Access, now()).is_ok());
     }
 
     #[test]
     fn tokens_of_another_secret_or_algorithm_are_refused() {
         let ours = tokens("x");
-        let theirs = pair(&tokens("y"), Utc::now());
-        assert_eq!(ours.read(theirs.token.expose(), Kind::Access), Err(TokenError::Invalid));
-        let good = pair(&ours, Utc::now());
-        let claims = ours.read(good.token.expose(), Kind::Access).unwrap();
+        let theirs = pair(&tokens("y"), now());
+        assert_eq!(
+            ours.read(theirs.token.expose(), Kind::Access, now()),
+            Err(TokenError::Invalid)
+        );
+        let good = pair(&ours, now());
+        let claims = ours.read(good.token.expose(), Kind::Access, now()).unwrap();
         for algorithm in [Algorithm::HS384, Algorithm::HS512, Algorithm::RS256] {
             assert!(
                 encode(&Header::new(algorithm), &claims, &ours.access.0).is_err(),
@@ -304,7 +310,7 @@ mod tests {
             let header = encode_base64(header.as_bytes());
             for signature in ["", good.token.expose().rsplit('.').next().unwrap()] {
                 assert_eq!(
-                    ours.read(&format!("{header}.{payload}.{signature}"), Kind::Access),
+                    ours.read(&format!("{header}.{payload}.{signature}"), Kind::Access, now()),
                     Err(TokenError::Invalid)
                 );
             }
@@ -314,7 +320,7 @@ mod tests {
     #[test]
     fn changing_the_role_inside_breaks_the_signature() {
         let tokens = tokens("x");
-        let good = pair(&tokens, Utc::now());
+        let good = pair(&tokens, now());
         let mut claims = part(&good.token, 1);
         claims["role"] = "ADMIN".into();
         let parts: Vec<&str> = good.token.expose().split('.').collect();
@@ -324,37 +330,51 @@ mod tests {
             encode_base64(claims.to_string().as_bytes()),
             parts[2]
         );
-        assert_eq!(tokens.read(&forged, Kind::Access), Err(TokenError::Invalid));
+        assert_eq!(tokens.read(&forged, Kind::Access, now()), Err(TokenError::Invalid));
     }
 
     #[test]
     fn expired_tokens_are_reported_and_tokens_of_the_existing_shop_refused() {
         let tokens = tokens("x");
-        let old = pair(&tokens, Utc::now() - 7 * DAY - Duration::from_secs(1));
-        assert_eq!(tokens.read(old.token.expose(), Kind::Access), Err(TokenError::Expired));
-        let now = get_current_timestamp();
-        let stateless = serde_json::json!({"userId": Uuid::nil(), "email": "a@b.cc", "role": "USER", "iat": now, "exp": now + 1000});
+        let pair = pair(&tokens, now());
+        let second = Duration::from_secs(1);
+        for (token, kind, lifetime) in [
+            (&pair.token, Kind::Access, 7 * DAY),
+            (&pair.refresh_token, Kind::Refresh, 30 * DAY),
+        ] {
+            let at = |now| tokens.read(token.expose(), kind, now).map(|claims| claims.kind);
+            assert_eq!(at(now() + lifetime - second), Ok(kind));
+            assert_eq!(
+                at(now() + lifetime),
+                Err(TokenError::Expired),
+                "not on or after its expiry"
+            );
+            assert_eq!(at(now() + lifetime + second), Err(TokenError::Expired));
+        }
+        let at = now().timestamp();
+        let stateless =
+            serde_json::json!({"userId": Uuid::nil(), "email": "a@b.cc", "role": "USER", "iat": at, "exp": at + 1000});
         let stateless = encode(&Header::new(Algorithm::HS256), &stateless, &tokens.access.0).unwrap();
-        assert_eq!(tokens.read(&stateless, Kind::Access), Err(TokenError::Invalid));
+        assert_eq!(tokens.read(&stateless, Kind::Access, now()), Err(TokenError::Invalid));
     }
 
     proptest! {
         #[test]
         fn arbitrary_text_neither_panics_nor_passes(text in ".*") {
-            prop_assert!(tokens("x").read(&text, Kind::Access).is_err());
+            prop_assert!(tokens("x").read(&text, Kind::Access, now()).is_err());
         }
 
         #[test]
         fn a_single_changed_character_is_refused(at in 0usize..200, letter in "[A-Za-z0-9_-]") {
             let tokens = tokens("x");
-            let good = pair(&tokens, Utc::now());
+            let good = pair(&tokens, now());
             let mut text: Vec<u8> = good.token.expose().bytes().collect();
             let at = at % text.len();
             if text[at] != b'.' && text[at] != letter.as_bytes()[0] {
                 // The last character of a part may contain unused bits.
                 let last = text.get(at + 1).is_none_or(|next| *next == b'.');
                 text[at] = letter.as_bytes()[0];
-                let read = tokens.read(std::str::from_utf8(&text).unwrap(), Kind::Access);
+                let read = tokens.read(std::str::from_utf8(&text).unwrap(), Kind::Access, now());
                 prop_assert!(read.is_err() || last);
             }
         }

@@ -6,12 +6,12 @@
 //! an update.
 
 use chrono::{DateTime, Utc};
+use lockstep_clock::Random;
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::Totp;
 use lockstep_store::accounts::totp::{SealedTotp, place};
 use lockstep_vault::{Keys, Unreadable};
-use rand::RngCore as _;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use totp_rs::{Algorithm, TOTP};
@@ -47,17 +47,11 @@ fn cut(hash: [u8; 32]) -> Shared {
 }
 
 /// Creates a secret; returns its nonce, the secret, and its encrypted form.
-pub(crate) fn make(keys: &Keys, user: UserId) -> ([u8; 32], Shared, Vec<u8>) {
-    let nonce = new_nonce();
+pub(crate) fn make(keys: &Keys, user: UserId, random: &Random) -> ([u8; 32], Shared, Vec<u8>) {
+    let nonce = random.bytes();
     let shared = cut(keys.hash("totp", &[user.0.as_bytes(), &nonce]));
     let sealed = keys.seal(&place(user), &shared);
     (nonce, shared, sealed)
-}
-
-fn new_nonce() -> [u8; 32] {
-    let mut nonce = [0; 32];
-    rand::rng().fill_bytes(&mut nonce);
-    nonce
 }
 
 /// Returns the secret of an authenticator; several if it is unknown with which key an older version derived it.
@@ -85,13 +79,13 @@ pub type SealedAnew = ([u8; 32], Vec<u8>);
 ///
 /// # Errors
 /// [`Unreadable`] if no key of the list decrypts it.
-pub fn sealed_anew(keys: &Keys, totp: &SealedTotp) -> Result<Option<SealedAnew>, Unreadable> {
+pub fn sealed_anew(keys: &Keys, totp: &SealedTotp, random: &Random) -> Result<Option<SealedAnew>, Unreadable> {
     if totp.sealed.as_ref().is_some_and(|sealed| keys.is_current(sealed)) {
         return Ok(None);
     }
     let shared = stored(keys, totp.user, &totp.nonce, totp.sealed.as_deref())?;
     let sealed = keys.seal(&place(totp.user), shared.as_flattened());
-    Ok(Some((new_nonce(), sealed)))
+    Ok(Some((random.bytes(), sealed)))
 }
 
 /// Returns the data to set up an authenticator.
@@ -141,6 +135,7 @@ mod tests {
     use chrono::TimeDelta;
     use uuid::Uuid;
 
+    const RANDOM: Random = Random::system();
     const ADA: UserId = UserId(Uuid::from_u128(1));
 
     fn keys(list: &[&str]) -> Keys {
@@ -158,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_code_is_accepted_one_step_before_and_after() {
-        let (_, shared, _) = make(&keys(&["11"]), ADA);
+        let (_, shared, _) = make(&keys(&["11"]), ADA, &RANDOM);
         let enrolment = enrolment(&shared, "Lock:step", "ada@example.com").unwrap();
         assert!(
             enrolment
@@ -173,7 +168,7 @@ mod tests {
         assert_eq!(step(0), Some(60_000_000));
         assert_eq!((step(30), step(-30)), (Some(60_000_000), Some(60_000_000)));
         assert_eq!((step(60), step(-31)), (None, None));
-        let (_, other, _) = make(&keys(&["11"]), ADA);
+        let (_, other, _) = make(&keys(&["11"]), ADA, &RANDOM);
         assert_eq!(step_of(&[other], &typed, now()), None);
         assert_eq!(step_of(&[other, shared], &typed, now()), Some(60_000_000));
         assert_eq!(step_of(&[shared], &Secret::new(""), now()), None);
@@ -181,7 +176,7 @@ mod tests {
 
     /// A second factor of an older version: a nonce, and no encrypted secret.
     fn derived(keys: &Keys) -> (SealedTotp, Secret) {
-        let (nonce, shared, _) = make(keys, ADA);
+        let (nonce, shared, _) = make(keys, ADA, &RANDOM);
         let totp = SealedTotp {
             user: ADA,
             nonce: nonce.to_vec(),
@@ -200,14 +195,14 @@ mod tests {
         let (mut totp, typed) = derived(&keys(&["11"]));
         let list = keys(&["22", "11"]);
         assert!(opens(&list, &totp, &typed));
-        let (nonce, sealed) = sealed_anew(&list, &totp).unwrap().unwrap();
+        let (nonce, sealed) = sealed_anew(&list, &totp, &RANDOM).unwrap().unwrap();
         totp.nonce = nonce.to_vec();
         totp.sealed = Some(sealed);
         let new = keys(&["22"]);
         assert!(opens(&new, &totp, &typed));
-        assert_eq!(sealed_anew(&new, &totp), Ok(None), "nothing is left to do");
+        assert_eq!(sealed_anew(&new, &totp, &RANDOM), Ok(None), "nothing is left to do");
         // And the rotation after it.
-        let (nonce, sealed) = sealed_anew(&keys(&["33", "22"]), &totp).unwrap().unwrap();
+        let (nonce, sealed) = sealed_anew(&keys(&["33", "22"]), &totp, &RANDOM).unwrap().unwrap();
         let totp = SealedTotp {
             nonce: nonce.to_vec(),
             sealed: Some(sealed),
@@ -215,13 +210,13 @@ mod tests {
         };
         assert!(opens(&keys(&["33"]), &totp, &typed));
         assert!(!opens(&new, &totp, &typed));
-        assert_eq!(sealed_anew(&new, &totp), Err(Unreadable));
+        assert_eq!(sealed_anew(&new, &totp, &RANDOM), Err(Unreadable));
     }
 
     #[test]
     fn an_encrypted_secret_is_bound_to_its_owner() {
         let list = keys(&["11"]);
-        let (_, shared, sealed) = make(&list, ADA);
+        let (_, shared, sealed) = make(&list, ADA, &RANDOM);
         assert_eq!(stored(&list, ADA, &[], Some(&sealed)), Ok(vec![shared]));
         let bob = UserId(Uuid::from_u128(2));
         assert_eq!(stored(&list, bob, &[], Some(&sealed)), Err(Unreadable));

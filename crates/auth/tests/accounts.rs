@@ -5,9 +5,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta};
 use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, AuthError, ClientInfo, CurrentUser, Keys, Settings, TokenSecrets, totp};
+use lockstep_clock::ManualClock;
 use lockstep_domain::account::{AuthData, Credentials, Email, ProfileChange, ProfileFacts, Registration, Role};
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::ids::{GameId, SessionId, UserId};
@@ -24,6 +25,8 @@ const OTHER: &str = "Battery9Staple";
 struct Shop {
     db: TestDb,
     auth: Auth,
+    /// Stands still until a test moves it.
+    clock: ManualClock,
 }
 
 fn settings() -> Settings {
@@ -41,8 +44,13 @@ fn settings() -> Settings {
 impl Shop {
     async fn open(settings: Settings) -> Self {
         let db = TestDb::new().await;
+        let clock = ManualClock::at_present();
+        let settings = Settings {
+            clock: clock.clock(),
+            ..settings
+        };
         let auth = Auth::start(db.store.clone(), settings).unwrap();
-        Self { db, auth }
+        Self { db, auth, clock }
     }
 
     async fn register(&self, email: &str) -> AuthData {
@@ -82,7 +90,9 @@ impl Shop {
                 .store
                 .read(move |tx| Box::pin(sessions::remember(tx, session, user)))
                 .await?;
-            Ok(found.value.and_then(|remembered| remembered.holder_at(Utc::now())))
+            Ok(found
+                .value
+                .and_then(|remembered| remembered.holder_at(self.clock.now())))
         };
         self.auth.authenticate(token, find).await
     }
@@ -287,6 +297,26 @@ async fn a_token_two_steps_old_ends_the_session_within_the_grace_period() {
     let third = shop.auth.refresh(second.refresh_token.expose()).await.unwrap();
     assert!(shop.auth.refresh(ada.tokens.refresh_token.expose()).await.is_err());
     assert!(shop.auth.refresh(third.refresh_token.expose()).await.is_err());
+}
+
+#[tokio::test]
+async fn tokens_are_valid_to_the_last_second_of_their_lifetime() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    let (day, second) = (24 * 60 * 60, Duration::from_secs(1));
+    shop.clock.advance(Duration::from_secs(7 * day - 1));
+    assert!(shop.is_signed_in(&ada).await);
+    shop.clock.advance(second);
+    assert!(!shop.is_signed_in(&ada).await);
+
+    shop.clock.advance(Duration::from_secs(23 * day - 1));
+    let refresh_token = ada.tokens.refresh_token.expose();
+    assert!(shop.auth.refresh(refresh_token).await.is_ok());
+    shop.clock.advance(second);
+    assert!(matches!(
+        shop.auth.refresh(refresh_token).await,
+        Err(AuthError::NotSignedIn)
+    ));
 }
 
 #[tokio::test]
@@ -513,7 +543,7 @@ async fn a_second_factor_is_required_and_each_code_works_once() {
         .confirm_second_factor(&caller, &Secret::new("000"), &home())
         .await;
     assert!(matches!(wrong, Err(AuthError::SecondFactorWrong)));
-    let code = totp::code_at(&enrolment, Utc::now()).unwrap();
+    let code = totp::code_at(&enrolment, shop.clock.now()).unwrap();
     shop.auth
         .confirm_second_factor(&caller, &Secret::new(code.clone()), &home())
         .await
@@ -532,7 +562,7 @@ async fn a_second_factor_is_required_and_each_code_works_once() {
         ),
         "used before"
     );
-    let next = totp::code_at(&enrolment, Utc::now() + Duration::from_secs(30)).unwrap();
+    let next = totp::code_at(&enrolment, shop.clock.now() + Duration::from_secs(30)).unwrap();
     let (one, two) = tokio::join!(
         shop.log_in_with_code("ada@example.com", &next),
         shop.log_in_with_code("ada@example.com", &next)
@@ -582,9 +612,36 @@ async fn with_second_factor(shop: &Shop, address: &str) -> (AuthData, totp::Enro
         .offer_second_factor(&caller, &Secret::new(PASSWORD), &home())
         .await
         .unwrap();
-    let code = Secret::new(totp::code_at(&enrolment, Utc::now()).unwrap());
+    let code = Secret::new(totp::code_at(&enrolment, shop.clock.now()).unwrap());
     let codes = shop.auth.confirm_second_factor(&caller, &code, &home()).await.unwrap();
     (signed_in, enrolment, codes)
+}
+
+#[tokio::test]
+async fn an_authenticator_code_is_accepted_from_the_step_before_its_own_to_the_end_of_the_next() {
+    let shop = Shop::open(Settings {
+        limits: false,
+        ..settings()
+    })
+    .await;
+    let (_, enrolment, _) = with_second_factor(&shop, "ada@example.com").await;
+    let steps = shop.clock.now().timestamp() / 30;
+    let begins = DateTime::from_timestamp((steps + 10) * 30, 0).unwrap();
+    let code = totp::code_at(&enrolment, begins).unwrap();
+    let at = async |seconds: i64| {
+        shop.clock.set(begins + TimeDelta::seconds(seconds));
+        match shop.log_in_with_code("ada@example.com", &code).await {
+            Ok(_) => true,
+            Err(AuthError::SecondFactorWrong) => false,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert_eq!((at(-31).await, at(60).await), (false, false));
+    assert!(at(59).await, "clocks differ");
+    assert!(!at(0).await, "it works once");
+    let code = totp::code_at(&enrolment, begins + TimeDelta::seconds(120)).unwrap();
+    shop.clock.set(begins + TimeDelta::seconds(90));
+    assert!(shop.log_in_with_code("ada@example.com", &code).await.is_ok());
 }
 
 #[tokio::test]
@@ -945,7 +1002,7 @@ async fn the_verified_owner_of_an_address_reclaims_it_from_a_squatter() {
         .offer_second_factor(&caller, &Secret::new(PASSWORD), &home())
         .await
         .unwrap();
-    let code = totp::code_at(&enrolment, Utc::now()).unwrap();
+    let code = totp::code_at(&enrolment, shop.clock.now()).unwrap();
     shop.auth
         .confirm_second_factor(&caller, &Secret::new(code), &home())
         .await
@@ -973,7 +1030,7 @@ async fn the_verified_owner_of_an_address_reclaims_it_from_a_squatter() {
         .offer_second_factor(&caller, &Secret::new(OTHER), &home())
         .await
         .unwrap();
-    let code = totp::code_at(&enrolment, Utc::now()).unwrap();
+    let code = totp::code_at(&enrolment, shop.clock.now()).unwrap();
     shop.auth
         .confirm_second_factor(&caller, &Secret::new(code), &home())
         .await
@@ -1185,7 +1242,7 @@ async fn reset_requests_take_the_same_time_with_and_without_an_account() {
     .await;
     shop.register("ada@example.com").await;
     for address in ["ada@example.com", "nobody@example.com"] {
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         shop.auth.forgot_password(&email(address), &home()).await.unwrap();
         assert!(began.elapsed() >= floor, "{address}: {:?}", began.elapsed());
     }

@@ -4,6 +4,7 @@
 //! 127.0.0.1, and takes several rounds in which product and reference alternate, because other programs run as well.
 //! The figures of one machine, and their meaning, are in `docs/performance.md`.
 
+#![allow(clippy::disallowed_methods, reason = "a measurement takes real time")]
 #![expect(clippy::float_arithmetic, reason = "figures are measured, not money")]
 
 mod buying;

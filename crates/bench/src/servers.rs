@@ -17,6 +17,7 @@ use http::header;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
 use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::Cache;
+use lockstep_clock::{Clock, Random};
 use lockstep_domain::cart::CartLimits;
 use lockstep_embedded_postgres::Postgres;
 use lockstep_shop::Shop;
@@ -286,6 +287,8 @@ pub(crate) fn shop(store: Store, cache: Cache) -> Result<Shop> {
         keys,
         protected_markup: None,
         cart_limits: CartLimits::default(),
+        clock: Clock::system(),
+        random: Random::system(),
     }))
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
 use futures::stream;
+use lockstep_clock::Clock;
 use lockstep_domain::Secret;
 use lockstep_g2a::{Auth, Budget, Client, Limits, PAGE_SIZE, ProductQuery, Unlimited};
 use lockstep_g2a_sandbox::{Catalogue, Config, Credentials, Knobs, Sandbox};
@@ -165,7 +166,7 @@ pub(crate) async fn synchronise(store: &Store, client: &Client, calls_per_minute
         calls_per_minute,
         ..Settings::default()
     };
-    let context = Context::new(store.clone(), client.clone(), settings);
+    let context = Context::new(store.clone(), client.clone(), settings, Clock::system());
     let report = lockstep_sync::run(&context, What::Full, "benchmark", CancellationToken::new()).await?;
     ensure!(report.status == RunStatus::Completed, "{report}");
     Ok(report)

@@ -8,6 +8,7 @@
 //! encounter fail the test: an error in the console, a violation of the Content-Security-Policy, a failed request.
 //! [`Page::close`] reports them; a page that is merely dropped panics with them.
 
+#![allow(clippy::disallowed_methods, reason = "a deadline bounds the wait for a real browser")]
 #![expect(
     clippy::expect_used,
     reason = "a test whose browser does not do what it is told has failed"

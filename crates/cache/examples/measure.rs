@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p lockstep-cache --example measure`
 
+#![allow(clippy::disallowed_methods, reason = "a measurement takes real time")]
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use lockstep_clock::{Clock, Random};
+
 /// Settings of one [`Cache`](crate::Cache).
 #[derive(Clone)]
 pub struct Config {
@@ -23,6 +25,10 @@ pub struct Config {
     pub redis_recheck: Duration,
     /// Time limit of one load, whatever the network does; the database's own statement limit is shorter.
     pub load_timeout: Duration,
+    /// The time of day, by which processes compare the ages of shared entries. The system's by default.
+    pub clock: Clock,
+    /// The source of the variation of lifetimes. The system's by default.
+    pub random: Random,
 }
 
 impl Default for Config {
@@ -36,6 +42,8 @@ impl Default for Config {
             redis_timeout: Duration::from_millis(100),
             redis_recheck: Duration::from_secs(30),
             load_timeout: Duration::from_secs(20),
+            clock: Clock::system(),
+            random: Random::system(),
         }
     }
 }
@@ -52,6 +60,8 @@ impl fmt::Debug for Config {
             .field("redis_timeout", &self.redis_timeout)
             .field("redis_recheck", &self.redis_recheck)
             .field("load_timeout", &self.load_timeout)
+            .field("clock", &self.clock)
+            .field("random", &self.random)
             .finish()
     }
 }

@@ -14,7 +14,7 @@ use lockstep_domain::CacheKey;
 
 use crate::entry::Entry;
 use crate::envelope::{self, Sealed};
-use crate::redis::{Fill, Redis, unix_ms};
+use crate::redis::{Fill, Redis};
 use crate::tally::add;
 use crate::{Inner, clock};
 
@@ -130,7 +130,9 @@ async fn write(inner: &Inner, key: &CacheKey, entry: &Entry, replace: bool) -> b
     let sealed = Sealed {
         proof: entry.proof.clone(),
         body: entry.found.then(|| Bytes::clone(&entry.body)),
-        made_ms: unix_ms().saturating_sub(u64::try_from(entry.age().as_millis()).unwrap_or(0)),
+        made_ms: redis
+            .unix_ms()
+            .saturating_sub(u64::try_from(entry.age().as_millis()).unwrap_or(0)),
     };
     let Some(value) = envelope::seal(&name, &sealed) else {
         add(&inner.tally.fills_dropped);

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
+use lockstep_clock::Clock;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, cmd};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -113,6 +114,8 @@ pub(crate) struct Redis {
     pub(crate) returned: Notify,
     pub(crate) accepts: Writes,
     permits: Arc<Semaphore>,
+    /// The time of day.
+    time: Clock,
 }
 
 impl std::fmt::Debug for Redis {
@@ -146,6 +149,7 @@ impl Redis {
             returned: Notify::new(),
             accepts: Writes::default(),
             permits: Arc::new(Semaphore::new(FILLS)),
+            time: config.clock.clone(),
         })
     }
 
@@ -237,7 +241,7 @@ impl Redis {
                 Ok(true)
             }
             Err(reason) => {
-                self.accepts.refuse(&reason);
+                self.accepts.refuse(&reason, self.time.now());
                 Err(RedisLost)
             }
         }
@@ -254,8 +258,8 @@ impl Redis {
             .arg(fill.order.as_str())
             .arg(millis(fill.ttl))
             .arg(if fill.replace { "1" } else { "0" })
-            .arg(unix_ms())
-            .arg(unix_ms() + millis(fill.ttl + LIST_SLACK))
+            .arg(self.unix_ms())
+            .arg(self.unix_ms() + millis(fill.ttl + LIST_SLACK))
             .arg(fill.name.as_str())
             .arg(LIST_TTL_MS);
         call.invoke_async(&mut connection).await
@@ -274,12 +278,12 @@ impl Redis {
                 .cmd("ZREMRANGEBYSCORE")
                 .arg(&list)
                 .arg("-inf")
-                .arg(unix_ms())
+                .arg(self.unix_ms())
                 .ignore();
             pipeline
                 .cmd("ZADD")
                 .arg(&list)
-                .arg(unix_ms() + millis(fill.ttl + LIST_SLACK))
+                .arg(self.unix_ms() + millis(fill.ttl + LIST_SLACK))
                 .arg(&fill.name)
                 .ignore();
             pipeline.cmd("PEXPIRE").arg(&list).arg(LIST_TTL_MS).ignore();
@@ -473,7 +477,7 @@ impl Redis {
             ttl: Duration::from_millis(1),
             replace: true,
         };
-        self.fill(&probe).await.is_ok() && self.accepts.take()
+        self.fill(&probe).await.is_ok() && self.accepts.take(self.time.now())
     }
 
     /// Probes at an interval until `stop` is cancelled.
@@ -510,7 +514,7 @@ impl Redis {
     }
 
     fn lost(&self, error: &dyn std::fmt::Display) {
-        let now = Utc::now().timestamp_millis().max(1);
+        let now = self.time.now().timestamp_millis().max(1);
         if self
             .down_since
             .compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire)
@@ -524,10 +528,20 @@ impl Redis {
     fn found(&self) -> bool {
         let since = self.down_since.swap(0, Ordering::AcqRel);
         if since != 0 {
-            let gone_ms = Utc::now().timestamp_millis() - since;
+            let gone_ms = self.time.now().timestamp_millis() - since;
             tracing::info!(gone_ms, "Redis back after {gone_ms} ms");
         }
         since != 0
+    }
+
+    /// The current time in Unix milliseconds, for values that other machines read.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        u64::try_from(self.time.now().timestamp_millis()).unwrap_or(0)
+    }
+
+    /// The age of a value that another process made at `made_ms`; zero if its clock is ahead.
+    pub(crate) fn age(&self, made_ms: u64) -> Duration {
+        Duration::from_millis(self.unix_ms().saturating_sub(made_ms))
     }
 }
 
@@ -562,15 +576,4 @@ fn server_message(error: RedisError) -> String {
 /// Milliseconds for Redis, at least 1.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-/// The current time in Unix milliseconds, for values that other machines read.
-pub(crate) fn unix_ms() -> u64 {
-    u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0)
-}
-
-/// Converts a writer's wall-clock time `made_ms` to this process's [`clock`]; never in the future.
-pub(crate) fn made(made_ms: u64, now: u64) -> u64 {
-    let age_ms = unix_ms().saturating_sub(made_ms);
-    now.saturating_sub(clock::nanos(Duration::from_millis(age_ms)))
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lockstep_domain::CacheKey;
 use lockstep_store::{Stamped, Store, StoreError};
+use rand::Rng;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::Instrument as _;
@@ -18,7 +19,7 @@ use crate::entry::{Entry, Payload, Proof, tag_hashes};
 use crate::envelope::{self, Sealed};
 use crate::fill;
 use crate::invalidation_index::Refusal;
-use crate::redis::{Answer, made};
+use crate::redis::Answer;
 use crate::tally::add;
 use crate::{Inner, ReadError, clock, consistency};
 
@@ -151,7 +152,7 @@ where
         identity,
         repeatable: value.repeatable,
     };
-    let ttl = jittered(ttl(key, value.body.is_some()));
+    let ttl = jittered(ttl(key, value.body.is_some()), &mut inner.config.random.rng());
     let entry = Arc::new(Entry::new(
         value.body,
         proof,
@@ -211,8 +212,10 @@ async fn from_redis(inner: &Inner, key: &CacheKey) -> (Option<LoadedValue>, bool
     tags.dedup();
     proof.tags = tags.into();
     let now = clock::now();
-    let made = made(made_ms, now);
-    let expires = made + clock::nanos(ttl(key, body.is_some()));
+    let age = redis.age(made_ms);
+    let made = now.saturating_sub(clock::nanos(age));
+    // Not from `made`: the value may be older than this machine's uptime, at which the clock of leases begins.
+    let expires = now + clock::nanos(ttl(key, body.is_some()).saturating_sub(age));
     let entry = Arc::new(Entry::new(body, proof, shown, made, expires));
     entry.in_redis.store(now, std::sync::atomic::Ordering::Relaxed);
     // The time is taken after Redis has answered, so the duration of the call counts.
@@ -239,7 +242,7 @@ fn ttl(key: &CacheKey, found: bool) -> Duration {
 }
 
 /// Shortens a TTL by up to a tenth, so that values stored together do not expire together.
-fn jittered(ttl: Duration) -> Duration {
+fn jittered(ttl: Duration, random: &mut impl Rng) -> Duration {
     let most_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX) / 10;
-    ttl.saturating_sub(Duration::from_millis(rand::random_range(0..=most_ms)))
+    ttl.saturating_sub(Duration::from_millis(random.random_range(0..=most_ms)))
 }

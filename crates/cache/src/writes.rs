@@ -59,8 +59,8 @@ impl Writes {
         }
     }
 
-    /// Records a refused write.
-    pub(crate) fn refuse(&self, reason: &str) {
+    /// Records a write that was refused at the time `at`.
+    pub(crate) fn refuse(&self, reason: &str, at: DateTime<Utc>) {
         let mut state = self.state();
         state.taken_since = 0;
         if state.refused.is_some() {
@@ -68,15 +68,15 @@ impl Writes {
         }
         let relapse = state.ended != 0 && clock::now() - state.ended < clock::nanos(CALM_AFTER_A_RELAPSE);
         state.calm = if relapse { CALM_AFTER_A_RELAPSE } else { CALM };
-        state.refused = Some((Utc::now(), reason.to_owned()));
+        state.refused = Some((at, reason.to_owned()));
         self.refused.store(true, Ordering::Release);
         tracing::warn!(
             "Redis refuses writes: {reason}; each process caches in memory only until it accepts them again"
         );
     }
 
-    /// Records an accepted write; returns whether it ends a refusal.
-    pub(crate) fn take(&self) -> bool {
+    /// Records a write that was accepted at the time `at`; returns whether it ends a refusal.
+    pub(crate) fn take(&self, at: DateTime<Utc>) -> bool {
         if self.are_taken() {
             return false;
         }
@@ -93,7 +93,7 @@ impl Writes {
         };
         state.ended = now;
         self.refused.store(false, Ordering::Release);
-        let seconds = (Utc::now() - since).num_seconds();
+        let seconds = (at - since).num_seconds();
         tracing::warn!(seconds, "Redis accepts writes again, after {seconds} s");
         true
     }
@@ -153,11 +153,11 @@ mod tests {
     fn a_refusal_ends_after_a_period_without_another() {
         let writes = Writes::default();
         assert!(writes.are_taken());
-        writes.refuse("full");
+        writes.refuse("full", DateTime::UNIX_EPOCH);
         assert!(!writes.are_taken());
-        assert!(!writes.take(), "one write is no proof");
+        assert!(!writes.take(DateTime::UNIX_EPOCH), "one write is no proof");
         writes.state().taken_since = clock::now().saturating_sub(clock::nanos(CALM));
-        assert!(writes.take());
+        assert!(writes.take(DateTime::UNIX_EPOCH));
         assert!(writes.are_taken());
         assert_eq!(writes.status(), RedisWrites::Taken);
     }
@@ -166,9 +166,9 @@ mod tests {
     fn a_repeated_refusal_requires_a_longer_calm_period() {
         let writes = Writes::default();
         writes.state().ended = clock::now();
-        writes.refuse("full");
+        writes.refuse("full", DateTime::UNIX_EPOCH);
         writes.state().taken_since = clock::now().saturating_sub(clock::nanos(CALM));
-        assert!(!writes.take());
+        assert!(!writes.take(DateTime::UNIX_EPOCH));
         assert!(!writes.are_taken());
     }
 }

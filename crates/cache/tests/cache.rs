@@ -1,5 +1,9 @@
 //! The cache as its readers see it, on a real PostgreSQL and a real Redis.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "a test whose ground gives way has to fail where it does"
@@ -15,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use common::{insert_games, number, pool, price, read_price, set_price, until, with_redis};
 use lockstep_cache::{Cache, Config, ConfigError, Payload, ReadError, RedisState, RedisWrites};
+use lockstep_clock::{Clock, ManualClock};
 use lockstep_domain::{CacheKey, GameId};
 use lockstep_store::{Options, Snapshot, Stamped, Store, StoreError};
 use lockstep_testkit::{DatabaseProxy, TestDb, TestRedis};
@@ -244,8 +249,14 @@ async fn readers_stop_waiting_for_a_frozen_redis() {
 
 /// A cache with empty memory, so that its answers come from Redis if possible.
 async fn cold_cache(db: &TestDb, redis: &TestRedis) -> Cache {
+    cold_cache_at(db, redis, Clock::system()).await
+}
+
+/// The same on a machine whose time is `clock`.
+async fn cold_cache_at(db: &TestDb, redis: &TestRedis, clock: Clock) -> Cache {
     let config = Config {
         redis_url: Some(redis.url()),
+        clock,
         ..patient()
     };
     let cache = Cache::start(db.store.clone(), config).await;
@@ -278,6 +289,22 @@ async fn a_second_process_is_served_from_redis() {
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
     let counters = cache.status().counters;
     assert_eq!((counters.redis_hits, counters.loads), (1, 0), "{counters:?}");
+}
+
+#[tokio::test]
+async fn a_value_in_redis_ends_with_its_lifetime_by_the_clock_of_its_reader() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    filled(&db, &redis, game).await;
+    for (age_mins, counts) in [(59, (1, 0)), (61, (0, 1))] {
+        let clock = ManualClock::at_present();
+        clock.advance(Duration::from_mins(age_mins));
+        let cache = cold_cache_at(&db, &redis, clock.clock()).await;
+        assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+        let counters = cache.status().counters;
+        assert_eq!((counters.redis_hits, counters.loads), counts, "{age_mins} minutes old");
+    }
 }
 
 #[tokio::test]

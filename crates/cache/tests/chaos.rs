@@ -10,6 +10,10 @@
 //! after the commit was acknowledged. A read that began at `t` must contain every version confirmed before `t - X`.
 //! Both times err in the reader's favour.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "a test whose ground gives way has to fail where it does"

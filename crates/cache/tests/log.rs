@@ -1,6 +1,10 @@
 //! What the cache logs for an operator. A separate binary: a subscriber of one thread misses events when tests of other
 //! threads reach the same log statements at the same time.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "a test whose ground gives way has to fail where it does"

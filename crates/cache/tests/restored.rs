@@ -1,5 +1,9 @@
 //! A database restored from another server's backup: its answers are cached like those of any database.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "a test whose ground gives way has to fail where it does"

@@ -6,10 +6,11 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
 use metrics::Counter;
+use tokio::time::Instant;
 
 use crate::RequestId;
 use crate::series::Series;

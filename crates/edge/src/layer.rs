@@ -7,13 +7,14 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::MatchedPath;
 use axum::response::Response;
 use futures::{FutureExt as _, poll};
 use http::{HeaderName, Request, StatusCode, header};
+use tokio::time::Instant;
 use tower::{Layer, Service};
 use tower_http::sensitive_headers::SetSensitiveRequestHeaders;
 use tracing::field::Empty;

@@ -37,6 +37,10 @@ impl RequestId {
     fn new() -> Self {
         static PROCESS: OnceLock<u64> = OnceLock::new();
         static COUNT: AtomicU64 = AtomicU64::new(0);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "distinguishes processes in logs; nothing depends on its value"
+        )]
         let process = PROCESS.get_or_init(rand::random);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut text = [0; 33];

@@ -16,6 +16,11 @@
 //!
 //! All functions here block; call them from a blocking thread (`spawn_blocking`).
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "blocking code without a runtime, which waits for real processes"
+)]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("the embedded PostgreSQL is tied to its owner's life by a facility of Linux");
 

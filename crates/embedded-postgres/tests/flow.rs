@@ -1,6 +1,10 @@
 //! The private server from the outside, with real programs, as seen by its owner, a second process and an unrelated
 //! process.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as the tests may")]
 
 use std::fs::{self, Permissions};

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lockstep_clock::Random;
 use lockstep_domain::Money;
 use lockstep_domain::backoff::exponential;
 use lockstep_domain::ids::{KeyId, UnitId};
@@ -98,6 +99,8 @@ pub struct Settings {
     pub probe_every: Duration,
     /// E-mails contain the keys, not only a link.
     pub keys_in_emails: bool,
+    /// The source of random waits. The system's by default.
+    pub random: Random,
 }
 
 impl Default for Settings {
@@ -126,6 +129,7 @@ impl Default for Settings {
             poll: Duration::from_secs(1),
             probe_every: Duration::from_secs(1),
             keys_in_emails: false,
+            random: Random::system(),
         }
     }
 }
@@ -491,6 +495,6 @@ impl Fulfilment {
     fn backoff(&self, attempts: u32) -> Duration {
         let (base, cap) = self.0.settings.backoff;
         let full = exponential(base, attempts, cap);
-        full.mul_f64(rand::rng().random_range(0.75..=1.0))
+        full.mul_f64(self.0.settings.random.rng().random_range(0.75..=1.0))
     }
 }

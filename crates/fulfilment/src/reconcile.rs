@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_domain::ids::{OrderId, UnitId};
 use lockstep_domain::order::UnitState;
 use lockstep_failpoint::failpoint;
@@ -83,8 +83,8 @@ impl Difference {
 const SINCE: TimeDelta = TimeDelta::days(90);
 const MOST: u32 = 2_000;
 
-/// Compares everything and returns all differences. With `fix`, those with a safe remedy are fixed. Makes one call to
-/// G2A for each order there whose key is not stored here.
+/// Compares everything at the time `now` and returns all differences. With `fix`, those with a safe remedy are fixed.
+/// Makes one call to G2A for each order there whose key is not stored here.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -94,6 +94,7 @@ pub async fn reconcile(
     spool: &Path,
     emails: &EmailSettings,
     fix: bool,
+    now: DateTime<Utc>,
 ) -> Result<Vec<Difference>, StoreError> {
     let mut found = Vec::new();
     for broken in lockstep_store::doctor::broken_invariants(store).await? {
@@ -113,7 +114,7 @@ pub async fn reconcile(
         }
         found.push(difference);
     }
-    for remembered in review::remembered(store, Utc::now() - SINCE, true, MOST).await? {
+    for remembered in review::remembered(store, now - SINCE, true, MOST).await? {
         failpoint!("reconcile.details.before");
         let answer = client.order_details(&remembered.g2a_order_id).await;
         failpoint!("reconcile.details.after");

@@ -145,6 +145,7 @@ impl Spool {
         if std::fs::metadata(&reserve).map_or(0, |found| found.size()) < RESERVED as u64 {
             // Not zeros: some file systems allocate no space for them.
             let mut bytes = vec![0; RESERVED];
+            #[expect(clippy::disallowed_methods, reason = "filler; nothing depends on its value")]
             rand::rng().fill_bytes(&mut bytes);
             write(&unique(&slot, PROBING), &reserve, &bytes)?;
         }

@@ -4,7 +4,9 @@
 //! A refusal (4xx) is an answer and counts as success here. Pure: the caller passes the time and keeps the state under
 //! a lock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::config::BreakerConfig;
 

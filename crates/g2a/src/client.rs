@@ -17,10 +17,10 @@ mod sending;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use reqwest::Method;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::auth::{Authorization, TokenCache, hash_header, secret_header};
 use crate::breaker::{Breaker, Health};

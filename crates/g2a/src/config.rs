@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
+use lockstep_clock::{Clock, Random};
 use lockstep_domain::Secret;
 
 /// Settings of a [`Client`](crate::Client). Start from [`Config::new`] and change what differs.
@@ -33,6 +34,10 @@ pub struct Config {
     pub retry: RetryConfig,
     /// Settings of the circuit breaker.
     pub breaker: BreakerConfig,
+    /// The time of day, with which dates in G2A's answers are compared. The system's by default.
+    pub clock: Clock,
+    /// The source of random waits. The system's by default.
+    pub random: Random,
 }
 
 /// Retries of product lists and order details. The client never retries any other call.
@@ -128,6 +133,8 @@ impl Config {
                 failures: 8,
                 open_for: Duration::from_secs(10),
             },
+            clock: Clock::system(),
+            random: Random::system(),
         }
     }
 

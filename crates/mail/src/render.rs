@@ -635,6 +635,19 @@ mod tests {
         }
     }
 
+    /// What recipients read, whole. After an intended change: `INSTA_UPDATE=always cargo test -p lockstep-mail`.
+    #[test]
+    fn the_texts_of_all_emails_are_as_reviewed() {
+        for language in [Language::English, Language::German] {
+            let texts = one_of_each("Ada").into_iter().map(|(email, _)| {
+                let written = write(&email, language, &head()).unwrap();
+                format!("Subject: {}\n\n{}", written.subject, written.text.trim_end())
+            });
+            let texts: Vec<String> = texts.collect();
+            insta::assert_snapshot!(format!("emails_{}", language.code()), texts.join("\n\n----\n\n"));
+        }
+    }
+
     #[test]
     fn keys_come_with_the_page_where_they_are_redeemed() {
         let written = |title: &str, key: Option<&str>| {

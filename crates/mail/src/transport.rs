@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use lettre::address::Envelope;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
@@ -84,13 +85,17 @@ impl EmailTransport {
             .await
     }
 
-    /// Sends a test e-mail that is not in the queue.
+    /// Sends a test e-mail, dated `now`, that is not in the queue.
     ///
     /// # Errors
     /// [`EmailTransportError`].
-    pub async fn send_test(&self, recipient: &str, written: &RenderedEmail) -> Result<(), EmailTransportError> {
-        self.hand_over(uuid::Uuid::new_v4(), chrono::Utc::now(), recipient, written)
-            .await
+    pub async fn send_test(
+        &self,
+        recipient: &str,
+        written: &RenderedEmail,
+        now: DateTime<Utc>,
+    ) -> Result<(), EmailTransportError> {
+        self.hand_over(uuid::Uuid::new_v4(), now, recipient, written).await
     }
 
     /// Checks that the mail server responds, encrypts where required and accepts the credentials, or that the folder is
@@ -125,7 +130,7 @@ impl EmailTransport {
     async fn hand_over(
         &self,
         id: uuid::Uuid,
-        created_at: chrono::DateTime<chrono::Utc>,
+        created_at: DateTime<Utc>,
         recipient: &str,
         written: &RenderedEmail,
     ) -> Result<(), EmailTransportError> {

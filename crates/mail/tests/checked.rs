@@ -1,5 +1,9 @@
 //! The check of the mail configuration detects failures before an e-mail has to be sent.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use lockstep_mail::{EmailTransport, EmailTransportError, RenderedEmail};
@@ -95,7 +99,10 @@ async fn test_email_uses_the_normal_delivery() {
         html: "<p>It arrived.</p>".into(),
     };
     let delivery = EmailTransport::folder(folder.path(), FROM).unwrap();
-    delivery.send_test("quill@example.org", &written).await.unwrap();
+    delivery
+        .send_test("quill@example.org", &written, chrono::Utc::now())
+        .await
+        .unwrap();
     let file = std::fs::read_dir(folder.path())
         .unwrap()
         .next()
@@ -107,6 +114,9 @@ async fn test_email_uses_the_normal_delivery() {
         kept.contains("To: quill@example.org") && kept.contains("It arrived."),
         "{kept}"
     );
-    let wrong = delivery.send_test("nobody", &written).await.unwrap_err();
+    let wrong = delivery
+        .send_test("nobody", &written, chrono::Utc::now())
+        .await
+        .unwrap_err();
     assert!(matches!(wrong, EmailTransportError::Address(_)), "{wrong}");
 }

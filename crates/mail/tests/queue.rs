@@ -1,5 +1,9 @@
 //! The mail queue against a real database, a real folder, and a mail server that speaks real SMTP.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;

@@ -411,11 +411,16 @@ impl Payments {
         Ok(found.map(|top_up| test.page(&top_up)))
     }
 
-    /// Records the decision (pay or decline) made on that page. The first decision is final. Returns the updated page.
+    /// Records the decision (pay or decline) made on that page at the time `now`. The first decision is final. Returns the updated page.
     ///
     /// # Errors
     /// [`WebhookError`]; the decision is still open then.
-    pub async fn decide(&self, reference: &str, decision: Decision) -> Result<Option<TestPage>, WebhookError> {
+    pub async fn decide(
+        &self,
+        reference: &str,
+        decision: Decision,
+        now: DateTime<Utc>,
+    ) -> Result<Option<TestPage>, WebhookError> {
         let Some(test) = self.0.provider.as_deref().and_then(Provider::own_page) else {
             return Ok(None);
         };
@@ -423,7 +428,6 @@ impl Payments {
             return Ok(None);
         };
         if test.page(&top_up).is_open {
-            let now = Utc::now();
             let (signature, body) = test.event(&top_up, decision, now);
             self.handle_webhook(&signature, &body, now).await?;
         }

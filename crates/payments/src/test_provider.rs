@@ -6,9 +6,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_core::future::BoxFuture;
+use lockstep_clock::{Clock, Random};
 use lockstep_domain::Secret;
 use lockstep_store::top_ups::{ProviderPaymentStatus, TopUp};
-use rand::RngCore as _;
 use serde_json::json;
 
 use crate::provider::{
@@ -28,16 +28,27 @@ pub struct TestProvider {
     secret: Secret,
     page_url: String,
     return_url: String,
+    clock: Clock,
+    random: Random,
 }
 
 impl TestProvider {
     /// A provider whose page is at `page_url` followed by a slash and the payment's reference. It redirects browsers to
     /// `return_url`, in which `{id}` is replaced by the top-up's id. `secret` signs its events.
-    pub fn new(secret: Secret, page_url: impl Into<String>, return_url: impl Into<String>) -> Self {
+    /// `clock` decides when a page has lapsed; `random` gives the ids of events.
+    pub fn new(
+        secret: Secret,
+        page_url: impl Into<String>,
+        return_url: impl Into<String>,
+        clock: Clock,
+        random: Random,
+    ) -> Self {
         Self {
             secret,
             page_url: page_url.into(),
             return_url: return_url.into(),
+            clock,
+            random,
         }
     }
 }
@@ -69,7 +80,7 @@ impl Provider for TestProvider {
     ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>> {
         Box::pin(async move {
             // A decision reaches the shop with the click; whatever is still open here is undecided.
-            Ok(if Utc::now() - top_up.created_at > LIFETIME {
+            Ok(if self.clock.now() - top_up.created_at > LIFETIME {
                 ProviderPaymentStatus::Lapsed
             } else {
                 ProviderPaymentStatus::Open
@@ -106,8 +117,7 @@ impl OwnPage for TestProvider {
     }
 
     fn event(&self, top_up: &TopUp, decision: Decision, now: DateTime<Utc>) -> (String, Vec<u8>) {
-        let mut token = [0_u8; 12];
-        rand::rng().fill_bytes(&mut token);
+        let token: [u8; 12] = self.random.bytes();
         let (kind, status, payment) = match decision {
             Decision::Pay => ("checkout.session.completed", "complete", "paid"),
             Decision::Decline => ("checkout.session.async_payment_failed", "complete", "unpaid"),
@@ -127,5 +137,50 @@ impl OwnPage for TestProvider {
         .to_string()
         .into_bytes();
         (sign(&body, &self.secret, now), body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_clock::ManualClock;
+    use lockstep_domain::Money;
+    use lockstep_domain::ids::{TopUpId, UserId};
+    use lockstep_domain::purchase::PaymentStatus;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_undecided_page_lapses_after_a_day() {
+        let clock = ManualClock::at_present();
+        let provider = TestProvider::new(
+            Secret::new("secret"),
+            "https://shop.example/test-payment",
+            "https://shop.example/account/balance",
+            clock.clock(),
+            Random::system(),
+        );
+        let top_up = TopUp {
+            id: TopUpId(Uuid::nil()),
+            user: UserId(Uuid::nil()),
+            amount: Money::ZERO,
+            paid: None,
+            credited: None,
+            method: "card".to_owned(),
+            provider: NAME.to_owned(),
+            status: PaymentStatus::Pending,
+            reference: Some("test_1".to_owned()),
+            redirect_url: None,
+            is_asked: false,
+            is_closing: false,
+            is_reviewed: false,
+            created_at: clock.now(),
+        };
+        clock.set(top_up.created_at + LIFETIME);
+        let asked = provider.look_up(&top_up, "test_1").await;
+        assert!(matches!(asked, Ok(ProviderPaymentStatus::Open)), "{asked:?}");
+        clock.set(top_up.created_at + LIFETIME + TimeDelta::seconds(1));
+        let asked = provider.look_up(&top_up, "test_1").await;
+        assert!(matches!(asked, Ok(ProviderPaymentStatus::Lapsed)), "{asked:?}");
     }
 }

@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 use lockstep_cache::{Cache, Cached, ReadError};
+use lockstep_clock::Random;
 use lockstep_domain::GameId;
 use lockstep_domain::cached::{Document, ValueKey};
 use lockstep_domain::catalogue::{
@@ -31,11 +32,11 @@ const SMALL_ROW: usize = 6;
 
 /// The answers about the catalogue, read through the cache. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Catalogue(Cache);
+pub struct Catalogue(Cache, Random);
 
 impl Catalogue {
-    pub(crate) fn new(cache: Cache) -> Self {
-        Self(cache)
+    pub(crate) fn new(cache: Cache, random: Random) -> Self {
+        Self(cache, random)
     }
 
     /// A game by its ID.
@@ -233,7 +234,7 @@ impl Catalogue {
                 Box::pin(games::random_pool(tx, RANDOM_POOL))
             })
             .await?;
-        draw(pool.body(), count)
+        draw(pool.body(), count, &self.1)
     }
 
     /// The data of the home page, read in one snapshot.
@@ -282,7 +283,7 @@ impl Catalogue {
 }
 
 /// Draws `count` games from the pool without parsing them.
-fn draw(pool: &[u8], count: u32) -> Result<Bytes, ReadError> {
+fn draw(pool: &[u8], count: u32, random: &Random) -> Result<Bytes, ReadError> {
     #[derive(Deserialize)]
     struct Pool<'b> {
         #[serde(borrow)]
@@ -290,7 +291,7 @@ fn draw(pool: &[u8], count: u32) -> Result<Bytes, ReadError> {
     }
     let pool: Pool<'_> = serde_json::from_slice(pool).map_err(ReadError::from)?;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let picked: Vec<&RawValue> = pool.data.choose_multiple(&mut rand::rng(), count).copied().collect();
+    let picked: Vec<&RawValue> = pool.data.choose_multiple(&mut random.rng(), count).copied().collect();
     Ok(serde_json::to_vec(&Answer::new(picked))?.into())
 }
 

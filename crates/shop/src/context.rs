@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
 use lockstep_auth::{AuthError, CurrentUser};
 use lockstep_domain::account::ProfileFacts;
 use lockstep_domain::cached::ValueKey;
@@ -76,7 +75,7 @@ impl Shop {
         let Some(remembered) = self.remembered(user, session).await? else {
             return Ok(None);
         };
-        let now = Utc::now();
+        let now = self.clock().now();
         if remembered.is_stale_at(now) {
             sessions::touch(self.store(), session).await?;
         }
@@ -86,7 +85,7 @@ impl Shop {
     /// Whether a session is still valid, as far as this process knows. Does not count as use of the session.
     pub(crate) async fn goes_on(&self, user: UserId, session: SessionId) -> Result<bool, ShopError> {
         let remembered = self.remembered(user, session).await?;
-        Ok(remembered.is_some_and(|remembered| remembered.holder_at(Utc::now()).is_some()))
+        Ok(remembered.is_some_and(|remembered| remembered.holder_at(self.clock().now()).is_some()))
     }
 
     async fn remembered(&self, user: UserId, session: SessionId) -> Result<Option<CachedSession>, ShopError> {

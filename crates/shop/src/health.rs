@@ -76,7 +76,7 @@ impl Health<'_> {
             waiting,
             given_up,
             since,
-            is_late: since.is_some_and(|since| Utc::now() - since > mail::LATE),
+            is_late: since.is_some_and(|since| self.0.clock().now() - since > mail::LATE),
         })
     }
 

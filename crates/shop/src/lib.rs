@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
+use lockstep_clock::{Clock, Random};
 use lockstep_domain::cart::CartLimits;
 use lockstep_payments::Payments;
 use lockstep_store::Store;
@@ -83,6 +84,10 @@ pub struct Parts {
     /// The minimum mark-up in percent to which a promo code may reduce a supplier's game; `None` lets codes sell below
     /// cost.
     pub protected_markup: Option<Decimal>,
+    /// The time of day.
+    pub clock: Clock,
+    /// The source of random selections.
+    pub random: Random,
 }
 
 /// The use cases. Cheap to clone.
@@ -107,7 +112,7 @@ impl Shop {
     /// Creates the use cases from their parts.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
-            catalogue: Catalogue::new(parts.cache.clone()),
+            catalogue: Catalogue::new(parts.cache.clone(), parts.random.clone()),
             parts,
             living: Living::default(),
             watchers: Watchers::default(),
@@ -119,6 +124,11 @@ impl Shop {
     /// Authentication.
     pub fn auth(&self) -> &Auth {
         &self.0.parts.auth
+    }
+
+    /// The time of day.
+    pub fn clock(&self) -> &Clock {
+        &self.0.parts.clock
     }
 
     /// The public catalogue.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lockstep_auth::{AuthError, ClientInfo, CurrentUser};
 use lockstep_cache::Config;
+use lockstep_clock::Random;
 use lockstep_domain::account::{Credentials, ProfileChange, Registration};
 use lockstep_domain::cart::{Moved, Principal};
 use lockstep_domain::ids::GameId;
@@ -247,7 +248,8 @@ async fn account_emails_are_delivered_to_the_folder() {
         public_url: "https://shop.example".into(),
     };
     let stop = CancellationToken::new();
-    let codes = Arc::new(|user| lockstep_auth::verification_code(&lockstep_testkit::secrets(), user));
+    let codes =
+        Arc::new(|user| lockstep_auth::verification_code(&lockstep_testkit::secrets(), user, &Random::system()));
     let email_worker = EmailWorker::new(db.store.clone(), delivery, head, Sending::default(), codes);
     let until = stop.clone();
     let working = tokio::spawn(async move { email_worker.run(until).await });

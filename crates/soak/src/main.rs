@@ -4,6 +4,8 @@
 //! Not part of the product. A run starts everything that it needs, connects only to 127.0.0.1, and ends by itself; its
 //! child processes end with it.
 
+#![allow(clippy::disallowed_methods, reason = "a long run takes real time")]
+
 mod bounds;
 mod buyer;
 mod chaos;

@@ -126,11 +126,11 @@ mod tests {
     }
 
     async fn waits(db: &TestDb) {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
         let question = "select count(*) from pg_stat_activity
                          where datname = current_database() and wait_event_type = 'Lock'";
         while sqlx::query_scalar::<_, i64>(question).fetch_one(&db.sql).await.unwrap() == 0 {
-            assert!(std::time::Instant::now() < deadline, "nobody waits");
+            assert!(tokio::time::Instant::now() < deadline, "nobody waits");
             tokio::task::yield_now().await;
         }
     }

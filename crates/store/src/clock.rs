@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use lockstep_clock::Clock;
 use tokio::time::Instant;
 
 use crate::{Result, Store};
@@ -47,20 +48,20 @@ struct Reading {
 }
 
 impl Store {
-    /// How far the database's clock is ahead of this machine's, with an error up to the duration of the query.
+    /// How far the database's clock is ahead of `clock`, with an error up to the duration of the query.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-    pub async fn clock_ahead(&self) -> Result<TimeDelta> {
+    pub async fn clock_ahead(&self, clock: &Clock) -> Result<TimeDelta> {
         let mut connection = self.pool().acquire().await?;
-        let here = std::time::SystemTime::now();
+        let here = clock.now();
         let there = sqlx::query_scalar!(
             r#"-- store.clock
             select clock_timestamp() as "now!""#
         )
         .fetch_one(&mut *connection)
         .await?;
-        Ok(there - DateTime::<Utc>::from(here))
+        Ok(there - here)
     }
 }
 

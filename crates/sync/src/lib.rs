@@ -24,14 +24,16 @@ mod report;
 pub mod schedule;
 mod slices;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use lockstep_clock::Clock;
 use lockstep_domain::error_chain;
 use lockstep_domain::price::Pricing;
 use lockstep_g2a::Client;
 use lockstep_store::sync::{self as records, RunKind, RunStatus};
 use lockstep_store::{Store, StoreError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use budget::StoreBudget;
@@ -87,16 +89,18 @@ pub struct Context {
     store: Store,
     client: Client,
     settings: Settings,
+    clock: Clock,
     progress: watch::Sender<Option<Progress>>,
 }
 
 impl Context {
-    /// Creates a context.
-    pub fn new(store: Store, client: Client, settings: Settings) -> Self {
+    /// Creates a context. `clock` bounds the time ranges into which long lists are divided.
+    pub fn new(store: Store, client: Client, settings: Settings, clock: Clock) -> Self {
         Self {
             store,
             client,
             settings,
+            clock,
             progress: watch::Sender::new(None),
         }
     }

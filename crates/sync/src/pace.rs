@@ -3,7 +3,9 @@
 //! One is ideal: a crash then costs one call. But sequential requests do not use G2A's whole allowance when G2A is
 //! slow, so the number grows while pages arrive more slowly than allowed, and only as long as growth helps.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Pages between two adjustments.
 const LOOK_EVERY: u32 = 8;

@@ -18,11 +18,12 @@ mod writing;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lockstep_store::sync::{self as records, Begun, Counts, Problem, Run, RunKind, RunStatus, TermCounts};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::mapping::Refused;
 use crate::pace::Pace;

@@ -3,6 +3,7 @@
 //! One temporary PostgreSQL runs per test process (or the server that `LOCKSTEP_TEST_DATABASE_URL` names); every
 //! [`TestDb`] is a fresh database in it, copied from a template with the schema.
 
+#![allow(clippy::disallowed_methods, reason = "a deadline bounds the wait for a real process")]
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 mod books;

@@ -6,6 +6,7 @@ use http::{HeaderMap, Request, StatusCode};
 use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
+use lockstep_clock::{Clock, Random};
 use lockstep_domain::Secret;
 use lockstep_domain::cart::CartLimits;
 use lockstep_payments::{Limits, Payments, Relay, TestProvider};
@@ -34,14 +35,18 @@ pub fn payments(store: Store, page: &str, shop: &str, relay: Option<Relay>) -> P
         Secret::new("test"),
         page,
         format!("{shop}/account/balance?topUp={{id}}"),
+        Clock::system(),
+        Random::system(),
     );
     Payments::new(store, Some(Box::new(provider)), relay, Limits::default())
 }
 
-/// The services with their own cache: one process of a shop.
+/// The services with their own cache: one process of a shop, with the clock and the random source of `accounts`.
 pub async fn process(store: Store, cache: Config, accounts: lockstep_auth::Settings, payments: Payments) -> Shop {
     store.seal_mail_with(accounts.keys.clone());
     Shop::new(Parts {
+        clock: accounts.clock.clone(),
+        random: accounts.random.clone(),
         cache: Cache::start(store.clone(), cache).await,
         keys: accounts.keys.clone(),
         auth: Auth::start(store.clone(), accounts).expect("threads"),

@@ -73,6 +73,10 @@ impl Keys {
     )]
     pub fn seal(&self, place: &str, plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE];
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a nonce must never repeat, so nobody may choose the source"
+        )]
         rand::rng().fill_bytes(&mut nonce);
         let payload = Payload {
             msg: plain,

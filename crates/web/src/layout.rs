@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
 use lockstep_shop::RequestContext;
 
 use crate::error::PageError;
@@ -51,7 +50,7 @@ impl Layout {
             checked: supply.checked_at.map(|then| {
                 (
                     then.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-                    format::ago(words, then, Utc::now()),
+                    format::ago(words, then, state.now()),
                 )
             }),
             progress: supply.progress.clone().filter(|_| supply.checked_at.is_none()),
@@ -168,6 +167,6 @@ impl Layout {
 /// The parts of the layout that change with time, for the fingerprint of a cached page. Costs a clock read and a lock.
 pub(crate) fn moment(state: &WebState) -> impl std::hash::Hash + use<> {
     let supply = state.supply.borrow();
-    let minutes = supply.checked_at.map(|then| (Utc::now() - then).num_minutes());
+    let minutes = supply.checked_at.map(|then| (state.now() - then).num_minutes());
     (supply.checked_at, minutes, supply.progress.clone())
 }

@@ -120,6 +120,13 @@ pub(crate) struct WebState {
     pub(crate) pictures: Arc<Proxy>,
 }
 
+impl WebState {
+    /// The current time.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.shop.clock().now()
+    }
+}
+
 /// Builds the router of all pages.
 pub fn router(parts: Parts) -> Router {
     let mut settings = parts.settings;
@@ -127,7 +134,7 @@ pub fn router(parts: Parts) -> Router {
         .public_url
         .truncate(settings.public_url.trim_end_matches('/').len());
     let state = Arc::new(WebState {
-        pictures: Arc::new(Proxy::new(&settings.pictures)),
+        pictures: Arc::new(Proxy::new(&settings.pictures, parts.shop.clock())),
         shop: parts.shop,
         supply: parts.supply,
         settings: Arc::new(settings),

@@ -1,7 +1,6 @@
 //! Games, taxonomies, and the synchronisation of the catalogue with G2A.
 
 use axum::extract::Path;
-use chrono::Utc;
 use http::StatusCode;
 use lockstep_admin::Taxonomy;
 use lockstep_domain::GameId;
@@ -109,7 +108,7 @@ pub(crate) async fn tags(staff: RequireStaff) -> Answered {
 pub(crate) async fn sync_status(staff: RequireStaff) -> Answered {
     answer::data(
         StatusCode::OK,
-        &staff.office.sync_status(&staff.admin, Utc::now()).await?,
+        &staff.office.sync_status(&staff.admin, staff.now).await?,
     )
 }
 
@@ -122,6 +121,6 @@ pub(crate) async fn sync_status(staff: RequireStaff) -> Answered {
 pub(crate) async fn sync_progress(staff: RequireStaff) -> Answered {
     answer::data(
         StatusCode::OK,
-        &staff.office.sync_progress(&staff.admin, Utc::now()).await?,
+        &staff.office.sync_progress(&staff.admin, staff.now).await?,
     )
 }

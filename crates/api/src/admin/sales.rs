@@ -1,7 +1,6 @@
 //! Dashboard, orders and transactions.
 
 use axum::extract::Path;
-use chrono::Utc;
 use http::StatusCode;
 use lockstep_admin::{Method, TransactionFilter};
 use lockstep_domain::admin::{Dashboard, OrderDetail, OrderList, Page, TransactionList};
@@ -38,7 +37,7 @@ pub(super) fn routes() -> Vec<StaffRoute> {
     responses((status = 200, description = "Current figures", body = Answer<Dashboard>),
     (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn dashboard(staff: RequireStaff) -> Answered {
-    answer::data(StatusCode::OK, &staff.office.dashboard(&staff.admin, Utc::now()).await?)
+    answer::data(StatusCode::OK, &staff.office.dashboard(&staff.admin, staff.now).await?)
 }
 
 /// Returns the orders, newest first.

@@ -1,7 +1,6 @@
 //! Accounts over HTTP: every rule of the HTTP contract (`docs/http-api.md`) about registration, login and account data.
 
 use axum::body::Body;
-use chrono::Utc;
 use lockstep_auth::totp::{Enrolment, code_at};
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::UserId;
@@ -448,7 +447,7 @@ async fn two_factor_authentication_is_set_up_required_and_removed() {
         url: Secret::new(offer["url"].as_str().unwrap()),
     };
     assert!(enrolment.url.expose().starts_with("otpauth://totp/"));
-    let code = |minutes: i64| code_at(&enrolment, Utc::now() + chrono::TimeDelta::minutes(minutes)).unwrap();
+    let code = |minutes: i64| code_at(&enrolment, shop.clock.now() + chrono::TimeDelta::minutes(minutes)).unwrap();
     // The user is still signed in, so not 401.
     let answer = ada
         .post("/api/user/second-factor/confirm", json!({"code": code(60)}))
@@ -470,7 +469,7 @@ async fn two_factor_authentication_is_set_up_required_and_removed() {
         "a code works once"
     );
     // The next code, half a minute early: clocks differ.
-    let next = code_at(&enrolment, Utc::now() + chrono::TimeDelta::seconds(30)).unwrap();
+    let next = code_at(&enrolment, shop.clock.now() + chrono::TimeDelta::seconds(30)).unwrap();
     assert_eq!(laptop.post("/api/auth/login", login(Some(next))).await.status, 200);
     let remove = json!({"password": PASSWORD, "code": "000000"}).to_string();
     let answer = ada.send("DELETE", "/api/user/second-factor", remove).await;

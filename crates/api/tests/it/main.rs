@@ -1,5 +1,9 @@
 //! The API from its clients' perspective: real PostgreSQL, the complete router, whole responses.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,6 +1,5 @@
 //! Top-ups, the payment webhook, and administrators' adjustments and refunds.
 
-use chrono::Utc;
 use futures::future::join_all;
 use lockstep_domain::Secret;
 use lockstep_payments::signature;
@@ -24,7 +23,7 @@ async fn decide(shop: &Shop, answer: &Answered, decision: Decision) {
     let reference = url.strip_prefix("http://shop.example/test-payment/").unwrap();
     shop.cases
         .payments()
-        .decide(reference, decision)
+        .decide(reference, decision, shop.clock.now())
         .await
         .unwrap()
         .unwrap();
@@ -192,7 +191,7 @@ async fn only_signed_reports_are_credited_and_each_once() {
         let signed = signature::sign(
             body.as_bytes(),
             &Secret::new(secret),
-            Utc::now() + chrono::TimeDelta::seconds(at),
+            shop.clock.now() + chrono::TimeDelta::seconds(at),
         );
         let relay = &relay;
         async move {
@@ -208,8 +207,8 @@ async fn only_signed_reports_are_credited_and_each_once() {
     );
     for (header, secret, at) in [
         (signed, "wrong", 0),
-        (signed, RELAY_SECRET, -400),
-        (signed, RELAY_SECRET, 400),
+        (signed, RELAY_SECRET, -301),
+        (signed, RELAY_SECRET, 302),
         ("stripe-signature", RELAY_SECRET, 0),
         // The provider may not send relay reports.
         (signed, "test", 0),

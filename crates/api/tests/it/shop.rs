@@ -8,6 +8,7 @@ use http::Request;
 use lockstep_api::{ApiState, Settings, SupplierState, SupplierStatus};
 use lockstep_auth::{Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
+use lockstep_clock::ManualClock;
 use lockstep_domain::Secret;
 use lockstep_payments::Relay;
 use lockstep_store::Store;
@@ -39,6 +40,8 @@ pub(crate) struct Shop {
     pub(crate) router: Router,
     pub(crate) supplier: watch::Sender<SupplierStatus>,
     pub(crate) closing: CancellationToken,
+    /// The time of this process; stands still until a test moves it.
+    pub(crate) clock: ManualClock,
 }
 
 impl Shop {
@@ -103,8 +106,10 @@ impl Shop {
         config: Config,
         accounts: lockstep_auth::Settings,
     ) -> Self {
+        let clock = ManualClock::at_present();
         let accounts = lockstep_auth::Settings {
             admin_second_factor: false,
+            clock: clock.clock(),
             ..accounts
         };
         let keys = accounts.keys.clone();
@@ -139,6 +144,7 @@ impl Shop {
             router,
             supplier,
             closing,
+            clock,
         }
     }
 

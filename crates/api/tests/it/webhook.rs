@@ -127,7 +127,7 @@ async fn invalid_events_receive_distinct_errors_and_change_nothing() {
     let good = event("e1", "1", "{}");
     let signature = sign("{}", "x", "n1");
     let wrong_time = {
-        let at = (Utc::now().timestamp_millis() - 301_000).to_string();
+        let at = (shop.clock.now().timestamp_millis() - 300_001).to_string();
         let signature = sign("{}", &at, "n1");
         format!(
             r#"{{"event_id":"e","order_id":"1","type":"order.failed","payload":{{}},"signature":"{signature}","nonce":"n1","timestamp":{at}}}"#

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use lockstep_auth::AuthError;
+use lockstep_clock::Random;
 use lockstep_domain::account::{Email, NewPassword};
 use lockstep_domain::staff::StaffRole;
 use lockstep_fulfilment::machine;
@@ -33,7 +34,7 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
     };
     let (password, made_up) = match typed {
         Some(password) => (password, false),
-        None => (made_up(), true),
+        None => (made_up(&config.random), true),
     };
     let database = Database::open(config, Use::Join).await?;
     let made = make(config, &database, &email, &password).await;
@@ -182,8 +183,8 @@ fn read_hidden(prompt: &str) -> Result<String> {
 }
 
 /// Generates a password that satisfies the password rule.
-fn made_up() -> String {
-    let mut random = rand::rng();
+fn made_up(random: &Random) -> String {
+    let mut random = random.rng();
     let all = SIGNS.concat();
     // One character of each kind, as the rule requires, then any.
     let mut signs: Vec<u8> = SIGNS
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn generated_passwords_are_valid_and_distinct() {
         let email = Email::parse("ada@example.com").unwrap();
-        let passwords: std::collections::HashSet<String> = (0..200).map(|_| made_up()).collect();
+        let passwords: std::collections::HashSet<String> = (0..200).map(|_| made_up(&Random::system())).collect();
         assert_eq!(passwords.len(), 200);
         for password in passwords {
             assert_eq!(password.len(), LENGTH);

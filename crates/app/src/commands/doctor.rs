@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use lockstep_store::fulfilment::incidents;
 use lockstep_store::sync::{freshness, recent_runs};
 use serde::Serialize;
@@ -119,8 +119,8 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
             if look_at_schema(&database, &mut findings).await {
                 findings.push(writes::look(&database).await);
                 findings.push(copies::look(&database.store).await);
-                findings.extend(clock::look_at_database(&database.store).await);
-                look_at_data(&database, &mut findings).await;
+                findings.extend(clock::look_at_database(&database.store, &config.clock).await);
+                look_at_data(&database, config.clock.now(), &mut findings).await;
                 findings.push(audit::look(&database.store).await);
                 look_at_buying(&database, &mut findings).await;
                 spool::look(config, &database, &mut findings).await;
@@ -129,7 +129,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
                 findings.extend(settings::look(config, &database.store).await);
                 payments::look(&database.store, &mut findings).await;
                 findings.extend(deliveries::look(&database.store).await);
-                mail::look(&database.store, &mut findings).await;
+                mail::look(&database.store, config.clock.now(), &mut findings).await;
                 promo::look(config, &database, &mut findings).await;
                 findings.push(redis::look(config, &database).await);
                 look_at_supplier(config, &database, &mut findings).await;
@@ -208,7 +208,7 @@ async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> boo
     }
 }
 
-async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
+async fn look_at_data(database: &Database, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
     match lockstep_store::doctor::broken_invariants(&database.store).await {
         Ok(broken) if broken.is_empty() => findings.push(Finding::well("invariants", "all hold")),
         Ok(broken) => {
@@ -230,7 +230,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
                 "never synchronised",
                 "run `lockstep sync --full`, or start the store",
             ),
-            Some(at) if Utc::now() - at > chrono::TimeDelta::hours(1) => {
+            Some(at) if now - at > chrono::TimeDelta::hours(1) => {
                 let seen = format!(
                     "price and stock were last complete at {}",
                     at.format("%Y-%m-%d %H:%M UTC")

@@ -4,6 +4,7 @@
 
 use anyhow::{Context as _, Result};
 use lockstep_auth::{Keys, totp};
+use lockstep_clock::Random;
 use lockstep_fulfilment::Spool;
 use lockstep_store::accounts::totp::{SealedTotp, reseal_totp, totp_page};
 use lockstep_store::fulfilment::{keys, unreadable};
@@ -93,12 +94,12 @@ async fn page(store: &Store, kind: Kind, after: Option<uuid::Uuid>) -> Result<Ve
 }
 
 impl Sealed {
-    fn standing(&self, secrets: &Keys) -> Standing {
+    fn standing(&self, secrets: &Keys, random: &Random) -> Standing {
         match self {
             Self::GameKey(id, sealed) => standing(secrets, &keys::place(*id), sealed),
             Self::Email(id, sealed) => standing(secrets, &mail::place(*id), sealed),
             Self::Answer(id, sealed) => standing(secrets, &unreadable::place(*id), sealed),
-            Self::SecondFactor(totp) => match totp::sealed_anew(secrets, totp) {
+            Self::SecondFactor(totp) => match totp::sealed_anew(secrets, totp, random) {
                 Ok(None) => Standing::Current,
                 Ok(Some((beside, sealed))) => Standing::Older(Anew { sealed, beside }),
                 Err(_) => Standing::Lost,
@@ -167,7 +168,7 @@ pub(crate) async fn count(config: &Config, secrets: &Keys, store: &Store) -> Res
             after = Some(*last);
             for (_, sealed) in page {
                 count.all += 1;
-                match sealed.standing(secrets) {
+                match sealed.standing(secrets, &config.random) {
                     Standing::Current => {}
                     Standing::Older(_) => count.older += 1,
                     Standing::Lost => count.lost += 1,
@@ -238,7 +239,7 @@ async fn rotate_all(config: &Config, secrets: &Keys, store: &Store) -> Result<Ro
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
             for (id, sealed) in page {
-                match sealed.standing(secrets) {
+                match sealed.standing(secrets, &config.random) {
                     Standing::Current => done.current_already += 1,
                     Standing::Older(anew) => {
                         done.sealed_anew += u64::from(sealed.replace(store, anew).await.context(name)?);

@@ -78,7 +78,8 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
     let secrets = Secrets::open(config, &database.store).await?;
     let supplier = Supplier::connect(config, &database.store).await?;
     let emails = email_settings(&secrets.keys, config.fulfilment.keys_in_emails);
-    let found = reconcile(&database.store, &supplier.client, &config.spool_folder(), &emails, fix).await;
+    let (spool, now) = (config.spool_folder(), config.clock.now());
+    let found = reconcile(&database.store, &supplier.client, &spool, &emails, fix, now).await;
     let payments = to_review(&database.store).await;
     supplier.close().await;
     database.close().await;

@@ -1,5 +1,9 @@
 //! The shop in a real browser: the `lockstep` program itself, a sandbox of G2A with few games, and headless Chromium.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod account;

@@ -1,5 +1,9 @@
 //! The real binary, as an operator uses it: real PostgreSQL, a real G2A sandbox, real signals.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use lockstep_domain::ids::KeyId;
 use lockstep_domain::order::RefundReason;
 use lockstep_fulfilment::{Remedy, Spool, email_settings, reconcile};
@@ -234,17 +235,19 @@ async fn reconciler_finds_unknown_payments_and_wakes_the_unit() {
     assert_eq!(shop.states().await, ["PAYING"]);
     let spool = shop.folder.path().join("spool");
     let (client, emails) = (shop.client(), email_settings(&keys(), false));
-    let found = reconcile(&shop.db.store, &client, &spool, &emails, false)
+    let found = reconcile(&shop.db.store, &client, &spool, &emails, false, Utc::now())
         .await
         .unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].remedy == Remedy::LookAgain && !found[0].fixed);
-    let fixed = reconcile(&shop.db.store, &client, &spool, &emails, true).await.unwrap();
+    let fixed = reconcile(&shop.db.store, &client, &spool, &emails, true, Utc::now())
+        .await
+        .unwrap();
     assert!(fixed[0].fixed);
     shop.settle(&worker).await;
     assert_eq!(shop.status(&order).await, "COMPLETED");
     assert!(
-        reconcile(&shop.db.store, &client, &spool, &emails, false)
+        reconcile(&shop.db.store, &client, &spool, &emails, false, Utc::now())
             .await
             .unwrap()
             .is_empty()

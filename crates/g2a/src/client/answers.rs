@@ -117,20 +117,20 @@ pub(super) fn not_answered(call: Call, error: reqwest::Error) -> Error {
     }
 }
 
-/// How far the server's clock is ahead of ours according to `Date`, accurate to a second or two.
-pub(super) fn clock_ahead(response: &Response) -> Option<TimeDelta> {
+/// How far the server's clock is ahead of ours, which shows `now`, according to `Date`; accurate to a second or two.
+pub(super) fn clock_ahead(response: &Response, now: DateTime<Utc>) -> Option<TimeDelta> {
     let date = response.headers().get(DATE)?.to_str().ok()?;
-    Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc() - Utc::now())
+    Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc() - now)
 }
 
-/// Reads a response to its end or slightly past `limit` bytes, and keeps what arrived in every case.
-pub(super) async fn read(mut response: Response, limit: usize, patience: &mut Patience) -> Answer {
+/// Reads a response that began at `now` to its end or slightly past `limit` bytes, and keeps what arrived in every case.
+pub(super) async fn read(mut response: Response, limit: usize, patience: &mut Patience, now: DateTime<Utc>) -> Answer {
     let status = response.status().as_u16();
     let header = response
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok());
-    let retry_after = header.and_then(|value| retry_after(value, Utc::now()));
+    let retry_after = header.and_then(|value| retry_after(value, now));
     let mut body = BytesMut::new();
     let end = loop {
         // Data that has arrived takes precedence over an expired time limit.

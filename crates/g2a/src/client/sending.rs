@@ -3,12 +3,12 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::sync::SemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use super::answers::{Answer, BodyEnd, SMALL_LIMIT, body_limit, clock_ahead, not_answered, read};
@@ -49,7 +49,7 @@ impl Inner {
                     ..
                 }
             );
-            let random = backoff(retry, attempt, &mut rand::rng());
+            let random = backoff(retry, attempt, &mut self.config.random.rng());
             let wait = asked_for.map_or(random, |asked_for| asked_for.saturating_add(random.min(asked_for / 10)));
             if fails_fast || attempt >= retry.attempts || began.elapsed().saturating_add(wait) > retry.total {
                 return Err(error);
@@ -200,7 +200,7 @@ impl Inner {
             sent = self.single.post(token_url).form(&form).send() => sent.map_err(|_| TokenFailure::Unavailable)?,
             () = patience.over() => return Err(TokenFailure::Unavailable),
         };
-        let answer = read(response, SMALL_LIMIT, &mut patience).await;
+        let answer = read(response, SMALL_LIMIT, &mut patience, self.config.clock.now()).await;
         match answer.status {
             200..300 if matches!(answer.end, BodyEnd::Complete) => {
                 parse_token(&answer.body).ok_or(TokenFailure::Unreadable)
@@ -261,10 +261,11 @@ impl Inner {
                 return Err(Error::Lost { call, reason });
             }
         };
-        if let Some(ahead) = clock_ahead(&response) {
+        let now = self.config.clock.now();
+        if let Some(ahead) = clock_ahead(&response, now) {
             self.clock_ahead_ms.store(ahead.num_milliseconds(), Ordering::Relaxed);
         }
-        let answer = read(response, body_limit(call), &mut patience).await;
+        let answer = read(response, body_limit(call), &mut patience, now).await;
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }

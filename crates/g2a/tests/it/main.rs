@@ -3,6 +3,10 @@
 //! Each test has its own server. The server speaks plain HTTP/1.1 over a socket, because HTTP frameworks cannot produce
 //! the relevant faults (a broken connection, a truncated body, silence).
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

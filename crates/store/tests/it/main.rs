@@ -6,6 +6,10 @@
 //!
 //! [`Store`]: lockstep_store::Store
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of whole processes: a deadline bounds the wait for a state"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -3,14 +3,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chrono::Utc;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use lockstep_g2a::{Error as G2aError, ProductPage, ProductQuery};
 use lockstep_store::sync::{self as records, RunKind};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::patience::patiently;
 use super::writing::Batch;
@@ -76,7 +75,7 @@ impl Pass<'_> {
         }
         // A tenth is left for products that are added during the read.
         if pages > (self.cx.settings.max_page * 9 / 10).max(1) {
-            if let Some((low, high)) = slice.split(Utc::now()) {
+            if let Some((low, high)) = slice.split(self.cx.clock.now()) {
                 self.cursor.pending.extend([high, low]);
                 return self.save(Batch::default()).await;
             }
@@ -145,7 +144,7 @@ impl Pass<'_> {
 
     /// Writes the calls in flight that are still answered, so that they need not be repeated.
     async fn drain(&mut self, mut answers: Answers<'_>) -> Result<(), Stop> {
-        let end = tokio::time::Instant::now() + DRAIN;
+        let end = Instant::now() + DRAIN;
         while let Ok(Some((asked, answer))) = timeout_at(end, answers.next()).await {
             if let Ok(page) = answer {
                 self.take_in(asked, page).await?;

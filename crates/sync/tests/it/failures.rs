@@ -163,7 +163,12 @@ async fn a_vanished_catalogue_withdraws_nothing() {
         max_missing_percent: 100,
         ..Settings::default()
     };
-    let cx = lockstep_sync::Context::new(shop.db.store.clone(), shop.client(), settings);
+    let cx = lockstep_sync::Context::new(
+        shop.db.store.clone(),
+        shop.client(),
+        settings,
+        lockstep_clock::Clock::system(),
+    );
     let report = lockstep_sync::run(&cx, What::Full, "test", tokio_util::sync::CancellationToken::new())
         .await
         .unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use lockstep_clock::Clock;
 use lockstep_domain::Secret;
 use lockstep_domain::price::Pricing;
 use lockstep_g2a::{Auth, Budget, BudgetFuture, CallClass, Client};
@@ -124,7 +125,7 @@ impl Shop {
             places: Semaphore::new(1 << 20),
         });
         let client = client(&sandbox, Arc::clone(&gate) as Arc<dyn Budget>);
-        let cx = Arc::new(Context::new(db.store.clone(), client, settings));
+        let cx = Arc::new(Context::new(db.store.clone(), client, settings, Clock::system()));
         let g2a = sandbox.control();
         Self {
             db,
@@ -138,7 +139,7 @@ impl Shop {
     /// A second process: its own connections, the same database and G2A, no gate.
     pub(crate) fn another_process(&self) -> Context {
         let store = Store::new(self.db.url(), &lockstep_store::Options::default()).unwrap();
-        Context::new(store, self.client(), one_at_a_time())
+        Context::new(store, self.client(), one_at_a_time(), Clock::system())
     }
 
     /// A client without a gate.

@@ -6,7 +6,6 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::Utc;
 
 use crate::error::PageError;
 use crate::layout::Layout;
@@ -28,7 +27,7 @@ struct Part {
 }
 
 pub(crate) async fn status(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
-    let (supply, words, now) = (state.supply.borrow().clone(), visit.language, Utc::now());
+    let (supply, words, now) = (state.supply.borrow().clone(), visit.language, state.now());
     let ago = |then| format::ago(words, then, now);
     let parts = vec![
         Part {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use chrono::Utc;
 use lockstep_domain::catalogue::Tile;
 use lockstep_domain::{GameId, Money};
 
@@ -48,7 +47,7 @@ pub(crate) async fn style(State(state): State<Arc<WebState>>, visit: Preferences
         discount: original.map(|_| 50),
         in_stock,
         is_preorder,
-        release: Utc::now(),
+        release: state.now(),
         release_known: true,
     };
     let mut form = Form::default();

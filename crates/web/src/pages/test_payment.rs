@@ -52,7 +52,7 @@ pub(crate) async fn decide(
         "decline" => Decision::Decline,
         _ => return Err(PageError::BadRequest),
     };
-    let decided = state.shop.payments().decide(&reference, decision).await;
+    let decided = state.shop.payments().decide(&reference, decision, state.now()).await;
     match decided {
         Ok(Some(_)) => Ok(forms::done(&format!("/test-payment/{reference}"))),
         Ok(None) => Err(PageError::NotFound),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use lockstep_clock::Clock;
 
 /// Minimum time between two updates of a file's last use.
 const TOUCH: Duration = Duration::from_hours(6);
@@ -18,16 +19,18 @@ pub(crate) struct Keep {
     most: u64,
     /// Approximate number of bytes in the folder; recounted at each eviction.
     held: Arc<AtomicU64>,
+    clock: Clock,
 }
 
 impl Keep {
     /// A cache of about `most` bytes at most in `folder`.
-    pub(crate) fn new(folder: PathBuf, most: u64) -> Self {
+    pub(crate) fn new(folder: PathBuf, most: u64, clock: Clock) -> Self {
         let held = files(&folder).iter().map(|file| file.size).sum();
         Self {
             folder,
             most,
             held: Arc::new(AtomicU64::new(held)),
+            clock,
         }
     }
 
@@ -38,13 +41,13 @@ impl Keep {
 
     /// The picture under a name.
     pub(crate) async fn get(&self, name: &str) -> Option<Bytes> {
-        let path = self.path(name);
+        let (path, now) = (self.path(name), SystemTime::from(self.clock.now()));
         tokio::task::spawn_blocking(move || {
             let bytes = std::fs::read(&path).ok()?;
             let file = std::fs::File::options().append(true).open(&path).ok()?;
             let used = file.metadata().ok()?.modified().ok()?;
-            if used.elapsed().is_ok_and(|unused| unused > TOUCH) {
-                file.set_modified(SystemTime::now()).ok();
+            if now.duration_since(used).is_ok_and(|unused| unused > TOUCH) {
+                file.set_modified(now).ok();
             }
             Some(Bytes::from(bytes))
         })
@@ -125,16 +128,33 @@ fn files(folder: &Path) -> Vec<Kept> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_clock::ManualClock;
+
+    #[tokio::test]
+    async fn the_last_use_is_recorded_at_most_every_six_hours() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at_present();
+        let keep = Keep::new(folder.path().to_owned(), 10_000, clock.clock());
+        keep.put("00picture".into(), Bytes::from_static(b"picture")).await;
+        let used = || std::fs::metadata(keep.path("00picture")).unwrap().modified().unwrap();
+        let stored = used();
+        clock.set((stored + TOUCH).into());
+        keep.get("00picture").await.unwrap();
+        assert_eq!(used(), stored);
+        clock.advance(Duration::from_secs(1));
+        keep.get("00picture").await.unwrap();
+        assert_eq!(used(), SystemTime::from(clock.now()));
+    }
 
     #[tokio::test]
     async fn least_recently_used_pictures_are_evicted() {
         let folder = tempfile::tempdir().unwrap();
-        let keep = Keep::new(folder.path().to_owned(), 10_000);
+        let keep = Keep::new(folder.path().to_owned(), 10_000, Clock::system());
         for n in 0..9_u64 {
             let name = format!("{n:02x}picture");
             keep.put(name.clone(), Bytes::from(vec![0; 1000])).await;
             let file = std::fs::File::options().append(true).open(keep.path(&name)).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(100 - n))
+            file.set_modified(SystemTime::from(Clock::system().now()) - Duration::from_secs(100 - n))
                 .unwrap();
         }
         keep.put("ffpicture".into(), Bytes::from(vec![0; 2000])).await;
@@ -146,7 +166,9 @@ mod tests {
         assert_eq!(keep.get("ffpicture").await.unwrap().len(), 2000);
         // Existing files count after a restart as well.
         assert_eq!(
-            Keep::new(folder.path().to_owned(), 1).held.load(Ordering::Relaxed),
+            Keep::new(folder.path().to_owned(), 1, Clock::system())
+                .held
+                .load(Ordering::Relaxed),
             8000
         );
     }

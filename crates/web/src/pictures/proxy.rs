@@ -14,6 +14,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use lockstep_clock::Clock;
 use lockstep_domain::GameId;
 use tokio::sync::{Mutex, Semaphore};
 use tracing::Instrument as _;
@@ -83,13 +84,13 @@ enum Missing {
 }
 
 impl Proxy {
-    pub(crate) fn new(settings: &PictureSettings) -> Self {
+    pub(crate) fn new(settings: &PictureSettings, clock: &Clock) -> Self {
         let fetcher = Fetcher::new(settings.trusts_private_addresses)
             .inspect_err(|error| tracing::error!("pictures cannot be fetched: {error}"))
             .ok();
         Self {
             fetcher,
-            keep: Keep::new(settings.folder.clone(), settings.most_bytes),
+            keep: Keep::new(settings.folder.clone(), settings.most_bytes, clock.clone()),
             failed: moka::sync::Cache::builder()
                 .max_capacity(10_000)
                 .time_to_live(PAUSE)

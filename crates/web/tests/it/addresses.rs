@@ -125,7 +125,7 @@ async fn the_status_page_shows_what_works() {
     assert!(page.contains("Last checked 3 minutes ago"), "{page}");
     assert!(page.contains("name=\"robots\""), "it is not for search engines");
 
-    let hour = chrono::Utc::now() - chrono::TimeDelta::minutes(61);
+    let hour = shop.clock.now() - chrono::TimeDelta::minutes(60);
     shop.supply.send_modify(|supply| supply.waiting_since = Some(hour));
     let answer = shop.get("/status").await;
     assert!(

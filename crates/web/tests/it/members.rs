@@ -657,7 +657,7 @@ async fn recovery_codes_are_shown_once_and_work_once() {
         secret: lockstep_domain::Secret::new(secret),
         url: lockstep_domain::Secret::new(""),
     };
-    let code = lockstep_auth::totp::code_at(&enrolment, chrono::Utc::now()).unwrap();
+    let code = lockstep_auth::totp::code_at(&enrolment, shop.clock.now()).unwrap();
     let shown = shop
         .post("/account/second-factor/confirm", &format!("code={code}"), &headers)
         .await;
@@ -777,8 +777,8 @@ async fn a_new_code_for_an_address_without_mailbox_is_refused_in_words() {
     let answer = shop.post("/verify-email/again", "", &cookies).await;
     assert_ne!(answer.status, StatusCode::SEE_OTHER);
     assert!(
-        answer.page().contains("We can’t send e-mail to this address."),
+        answer.text().contains("We can’t send e-mail to this address."),
         "{}",
-        answer.page()
+        answer.text()
     );
 }

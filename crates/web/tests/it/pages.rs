@@ -158,8 +158,27 @@ async fn a_new_supplier_check_is_shown_at_once() {
     let shop = Shop::stocked().await;
     assert!(shop.get("/").await.page().contains("3 minutes ago"));
     shop.supply
-        .send_modify(|supply| supply.checked_at = Some(chrono::Utc::now()));
+        .send_modify(|supply| supply.checked_at = Some(shop.clock.now()));
     assert!(shop.get("/").await.page().contains("just now"));
+}
+
+#[tokio::test]
+async fn a_cached_page_is_rendered_again_when_the_minute_in_it_has_passed() {
+    let shop = Shop::stocked().await;
+    let second = std::time::Duration::from_secs(1);
+    let at = async || {
+        let answer = shop.get("/").await;
+        let (tag, page) = (answer.header("etag").map(str::to_owned), answer.page().to_owned());
+        (tag.expect("a validator"), page)
+    };
+    let (tag, page) = at().await;
+    assert!(page.contains("3 minutes ago"));
+    shop.clock.advance(59 * second);
+    assert_eq!(at().await, (tag.clone(), page), "the same bytes");
+    shop.clock.advance(second);
+    let (next, page) = at().await;
+    assert!(page.contains("4 minutes ago") && !page.contains("3 minutes ago"));
+    assert_ne!(next, tag);
 }
 
 #[tokio::test]

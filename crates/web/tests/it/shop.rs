@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use lockstep_cache::{Cache, Config};
+use lockstep_clock::ManualClock;
 use lockstep_store::Store;
 use lockstep_testkit::{NewGame, TestDb, date, shop};
 use lockstep_web::{Operator, Parts, PictureSettings, Settings, Supply};
@@ -30,6 +31,8 @@ pub(crate) struct Shop {
     pub(crate) cache: Cache,
     pub(crate) router: Router,
     pub(crate) supply: watch::Sender<Supply>,
+    /// The time of the shop; stands still until a test moves it.
+    pub(crate) clock: ManualClock,
     _folder: tempfile::TempDir,
 }
 
@@ -50,10 +53,15 @@ impl Shop {
             "https://shop.example",
             None,
         );
-        let shop = shop::process(store, Config::default(), shop::accounts(), payments).await;
+        let clock = ManualClock::at_present();
+        let accounts = lockstep_auth::Settings {
+            clock: clock.clock(),
+            ..shop::accounts()
+        };
+        let shop = shop::process(store, Config::default(), accounts, payments).await;
         let cache = shop.cache().clone();
         let (supply, seen) = watch::channel(Supply {
-            checked_at: Some(chrono::Utc::now() - chrono::TimeDelta::minutes(3)),
+            checked_at: Some(clock.now() - chrono::TimeDelta::minutes(3)),
             ..Supply::default()
         });
         let mut settings = Settings {
@@ -80,6 +88,7 @@ impl Shop {
             cache,
             router,
             supply,
+            clock,
             _folder: folder,
         }
     }

@@ -1,13 +1,14 @@
 //! Whether this machine's clock agrees with those of the database and of G2A.
 
+use lockstep_clock::Clock;
 use lockstep_store::Store;
 
 use super::Finding;
 use crate::clock::{self, Agreement};
 
 /// Returns a finding if the clocks differ by a minute or more.
-pub(super) async fn look_at_database(store: &Store) -> Option<Finding> {
-    let ahead = store.clock_ahead().await.ok()?;
+pub(super) async fn look_at_database(store: &Store, clock: &Clock) -> Option<Finding> {
+    let ahead = store.clock_ahead(clock).await.ok()?;
     finding("the database's", ahead)
 }
 

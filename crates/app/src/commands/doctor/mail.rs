@@ -1,12 +1,12 @@
 //! E-mails that have waited too long, and e-mails that were given up.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use lockstep_store::Store;
 use lockstep_store::mail;
 
 use super::{Finding, NO_ANSWER};
 
-pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
+pub(super) async fn look(store: &Store, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
     let looked =
         async { Ok::<_, lockstep_store::StoreError>((mail::counts(store).await?, mail::oldest(store).await?)) };
     let ((owed, given_up), oldest) = match looked.await {
@@ -17,7 +17,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
         }
     };
     match oldest {
-        Some(since) if Utc::now() - since > mail::LATE => findings.push(Finding::wrong(
+        Some(since) if now - since > mail::LATE => findings.push(Finding::wrong(
             "e-mail",
             format!("{owed} waiting, the oldest since {}", since.format("%Y-%m-%d %H:%M UTC")),
             "is `lockstep serve` or `lockstep worker` running, and does the server of SMTP_URL accept e-mails? `last_error` in the table `mail_outbox` has its answer",

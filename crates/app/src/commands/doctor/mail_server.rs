@@ -46,7 +46,9 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
         findings.push(judge(
             place,
             &done,
-            delivery.send_test(recipient, &test_letter(config)).await,
+            delivery
+                .send_test(recipient, &test_letter(config), config.clock.now())
+                .await,
         ));
     }
 }

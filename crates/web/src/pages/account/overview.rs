@@ -6,7 +6,6 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::Utc;
 use lockstep_domain::Money;
 
 use super::Menu;
@@ -43,7 +42,7 @@ pub(crate) async fn page(
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let facts = member.context.profile().await?;
-    let figures = facts.figures_at(Utc::now());
+    let figures = facts.figures_at(state.now());
     let layout = Layout::of_reader(&state, &visit, &member.context).await?;
     let page = Overview {
         menu: Menu::of(&visit),

@@ -57,10 +57,10 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    pub(crate) fn ago(words: Language, at: DateTime<Utc>) -> Self {
+    pub(crate) fn ago(words: Language, at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         Self {
             machine: at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            words: format::ago(words, at, Utc::now()),
+            words: format::ago(words, at, now),
         }
     }
 }
@@ -105,7 +105,7 @@ pub(crate) async fn page(
     visit: Preferences,
     member: SignedInUser,
 ) -> Result<Response, PageError> {
-    let words = visit.language;
+    let (words, now) = (visit.language, state.now());
     let sessions = state.shop.auth().sessions(&member.caller).await?;
     let attempts = state.shop.logins(&member.caller).await?;
     let address = |address: Option<String>| address.unwrap_or_else(|| words.text("sessions.unknown").to_owned());
@@ -119,7 +119,7 @@ pub(crate) async fn page(
                 id: session.id,
                 device: device(words, session.user_agent.as_deref()),
                 address: address(session.address),
-                used: Moment::ago(words, session.last_used_at),
+                used: Moment::ago(words, session.last_used_at, now),
                 is_this: session.id == member.caller.session(),
             })
             .collect(),
@@ -129,7 +129,7 @@ pub(crate) async fn page(
             .map(|attempt| Attempt {
                 device: device(words, attempt.user_agent.as_deref()),
                 address: address(attempt.address),
-                at: Moment::ago(words, attempt.at),
+                at: Moment::ago(words, attempt.at, now),
                 succeeded: attempt.succeeded,
             })
             .collect(),
