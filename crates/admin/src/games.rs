@@ -16,13 +16,13 @@ impl BackOffice {
         game_edits::create(&self.store, by.caller().user(), form).await
     }
 
-    /// Changes a game; of a game that G2A supplies, the changed fields are staff's from then on. Recorded in the audit
-    /// log.
+    /// Changes a game; of a game that G2A supplies, the changed fields are staff's from then on. What the form repeats of
+    /// what the session was shown stays as it is by now. Recorded in the audit log.
     ///
     /// # Errors
     /// [`ChangeError::NotFound`], [`ChangeError::SlugTaken`], [`ChangeError::Invalid`], [`ChangeError::Store`].
     pub async fn update_game(&self, by: &Admin, id: GameId, form: &GameForm) -> Result<GameUpdated, ChangeError> {
-        game_edits::update(&self.store, by.caller().user(), id, form).await
+        game_edits::update(&self.store, by.caller().user(), by.caller().session(), id, form).await
     }
 
     /// Deletes a game that no order, key or cart refers to. Recorded in the audit log.

@@ -22,7 +22,9 @@ use lockstep_domain::cart::{Cart, CartOwner, Wishlist};
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::staff::Permission;
-use lockstep_store::admin::{carts, dashboard, games as catalogue, orders, sync, transactions, user_change, users};
+use lockstep_store::admin::{
+    carts, dashboard, game_edits, games as catalogue, orders, sync, transactions, user_change, users,
+};
 use lockstep_store::{Result, Store};
 
 pub use lockstep_store::admin::carts::Filter as CartFilter;
@@ -214,8 +216,12 @@ impl BackOffice {
     /// # Errors
     /// [`lockstep_store::StoreError`].
     #[tracing::instrument(name = "admin.game", skip_all, fields(game = %id))]
-    pub async fn game(&self, _by: &Admin, id: GameId) -> Result<Option<GameDetail>> {
+    pub async fn game(&self, by: &Admin, id: GameId) -> Result<Option<GameDetail>> {
         let read = self.store.read(|tx| Box::pin(catalogue::detail(tx, id))).await?;
+        if let Some(shown) = read.value.as_ref().filter(|_| by.may(Permission::CatalogueWrite)) {
+            // Without this record a form is compared with the game as it is then.
+            let _noted = game_edits::note_shown(&self.store, by.caller().session(), shown).await;
+        }
         Ok(read.value)
     }
 

@@ -259,6 +259,7 @@ impl From<AuthError> for ApiError {
                 | AccountError::AlreadyVerified
                 | AccountError::SecondFactorExists
                 | AccountError::LastAdmin
+                | AccountError::NotVerified
                 | AccountError::HasOrders
                 | AccountError::OrdersUnderWay
                 | AccountError::PaymentUnderWay

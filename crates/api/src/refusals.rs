@@ -85,6 +85,7 @@ impl From<GoodwillError> for ApiError {
             GoodwillError::NotAPurchase | GoodwillError::NothingDelivered => {
                 (StatusCode::BAD_REQUEST, "not_refundable")
             }
+            GoodwillError::Own => (StatusCode::FORBIDDEN, "own_purchase"),
             GoodwillError::AlreadyRefunded => (StatusCode::BAD_REQUEST, "already_refunded"),
             GoodwillError::TooMuch { .. } => (StatusCode::BAD_REQUEST, "refund_exceeds_payment"),
             GoodwillError::NotPositive => (StatusCode::BAD_REQUEST, "amount_not_positive"),

@@ -403,12 +403,12 @@ impl Auth {
     }
 
     /// Creates an administrator on behalf of the operator (command line). An existing account is promoted and keeps its
-    /// password, unless its address was never verified.
+    /// password, unless its address was never verified. Recorded in the audit log; `machine` names the host of the operator.
     ///
     /// # Errors
     /// [`AuthError::Invalid`] if the password breaks a rule, [`AuthError::Busy`], [`AuthError::Store`].
     #[tracing::instrument(name = "auth.create_admin", skip_all)]
-    pub async fn create_admin(&self, email: &Email, password: &str) -> Result<AdminMade, AuthError> {
+    pub async fn create_admin(&self, email: &Email, password: &str, machine: &str) -> Result<AdminMade, AuthError> {
         let password = NewPassword::parse(password, Some(email)).map_err(|fault| refused(fault, "password"))?;
         let new = NewAccount {
             id: UserId(Uuid::now_v7()),
@@ -418,7 +418,7 @@ impl Auth {
             first_name: None,
             last_name: None,
         };
-        Ok(accounts::create_admin(&self.0.store, &new).await?)
+        Ok(accounts::create_admin(&self.0.store, &new, machine).await?)
     }
 }
 

@@ -96,6 +96,7 @@ impl AuthError {
                 AccountError::AlreadyVerified => "already_verified",
                 AccountError::SecondFactorExists => "second_factor_exists",
                 AccountError::LastAdmin => "last_admin",
+                AccountError::NotVerified => "email_not_verified",
                 AccountError::Refused(Refused::Lacks(_)) => "forbidden",
                 AccountError::Refused(Refused::HasMore) => "has_more_permissions",
                 AccountError::Refused(Refused::GivesMore) => "gives_more_permissions",

@@ -349,7 +349,10 @@ async fn role_changes_apply_to_the_next_request_and_one_admin_remains() {
     ));
     shop.mark_verified("ada@example.com").await;
     assert_eq!(
-        shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap(),
+        shop.auth
+            .create_admin(&email("ada@example.com"), OTHER, "test")
+            .await
+            .unwrap(),
         AdminMade::Promoted
     );
     let admin = shop.auth.admin(shop.caller(&ada).await).await.unwrap();
@@ -359,6 +362,7 @@ async fn role_changes_apply_to_the_next_request_and_one_admin_remains() {
     );
     let last = shop.auth.change_role(&admin, ada.user.id, Role::User).await;
     assert!(matches!(last, Err(AuthError::Account(AccountError::LastAdmin))));
+    shop.mark_verified("bob@example.com").await;
     shop.auth.change_role(&admin, bob.user.id, Role::Admin).await.unwrap();
     assert_eq!(shop.caller(&bob).await.role(), Role::Admin);
     // Two administrators resign at the same moment: one stays.
@@ -372,7 +376,10 @@ async fn role_changes_apply_to_the_next_request_and_one_admin_remains() {
         "{one:?} {two:?}"
     );
     assert_eq!(
-        shop.auth.create_admin(&email("root@example.com"), OTHER).await.unwrap(),
+        shop.auth
+            .create_admin(&email("root@example.com"), OTHER, "test")
+            .await
+            .unwrap(),
         AdminMade::Created
     );
     assert_eq!(
@@ -518,7 +525,10 @@ async fn a_second_factor_is_required_and_each_code_works_once() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
     shop.mark_verified("ada@example.com").await;
-    shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap();
+    shop.auth
+        .create_admin(&email("ada@example.com"), OTHER, "test")
+        .await
+        .unwrap();
     let other_session = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
     let caller = shop.caller(&ada).await;
     assert!(matches!(
@@ -959,7 +969,10 @@ async fn accounts_with_open_top_ups_or_admin_records_can_be_deleted() {
         ..settings()
     })
     .await;
-    shop.auth.create_admin(&email("root@example.com"), OTHER).await.unwrap();
+    shop.auth
+        .create_admin(&email("root@example.com"), OTHER, "test")
+        .await
+        .unwrap();
     for (address, record) in [
         (
             "ada@example.com",
@@ -1057,7 +1070,7 @@ async fn registering_the_operators_address_first_grants_no_admin_role() {
     let squatter = shop.register("owner@example.com").await;
     assert_eq!(
         shop.auth
-            .create_admin(&email("owner@example.com"), OTHER)
+            .create_admin(&email("owner@example.com"), OTHER, "test")
             .await
             .unwrap(),
         AdminMade::Reclaimed
@@ -1195,7 +1208,10 @@ async fn sessions_expire_after_90_days_and_staff_sessions_earlier() {
         ..settings()
     })
     .await;
-    shop.auth.create_admin(&email("root@example.com"), OTHER).await.unwrap();
+    shop.auth
+        .create_admin(&email("root@example.com"), OTHER, "test")
+        .await
+        .unwrap();
     let shopper = shop.register("ada@example.com").await;
     let staff = shop.log_in("root@example.com", OTHER, &home()).await.unwrap();
     let age = async |created: &str, used: &str| {

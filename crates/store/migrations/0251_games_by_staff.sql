@@ -39,6 +39,8 @@ begin
      where (n.price, n.original_price, n.g2a_price) is distinct from (o.price, o.original_price, o.g2a_price);
     return null;
 end $$;
+-- Its plan is kept for a session, whatever the number of rows was when it was made.
+alter function games_note_price() set enable_nestloop = off;
 create trigger games_note_price after update on games referencing old table as old_rows new table as new_rows
     for each statement execute function games_note_price();
 
@@ -47,4 +49,15 @@ create table excluded_products (
     g2a_product_id text primary key constraint excluded_products_id_not_empty check (g2a_product_id <> ''),
     title          text not null,                          -- when it was deleted
     at             timestamptz not null default now()
+);
+
+-- What a session of staff was shown of a game and a synchronisation changes: a form that is sent back as a whole leaves such a
+-- value alone. Not worth writing ahead: after a crash a value is compared with the game as it is.
+create unlogged table seen_games (
+    session_id     uuid not null references user_sessions (id) on delete cascade,
+    game_id        uuid not null,                          -- it may be gone
+    price          numeric(12,2) not null,                 -- EUR
+    original_price numeric(12,2),                          -- EUR
+    in_stock       boolean not null,
+    primary key (session_id, game_id)
 );

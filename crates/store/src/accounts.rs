@@ -65,6 +65,9 @@ pub enum AccountError {
     /// The caller may not do this to this account.
     #[error(transparent)]
     Refused(lockstep_domain::staff::Refused),
+    /// A role of staff needs an account whose address is verified: any other may be a stranger's.
+    #[error("The address of this account is not verified. Its owner has to verify it first.")]
+    NotVerified,
     /// The role to give does not exist.
     #[error("There is no such role")]
     UnknownRole,

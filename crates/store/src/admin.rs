@@ -21,12 +21,7 @@ pub mod user_change;
 pub mod users;
 pub mod wishes;
 
-use lockstep_domain::admin::Page;
-
-/// `limit` and `offset` of a page.
-pub(crate) fn bounds(page: Page) -> (i64, i64) {
-    (i64::from(page.size), i64::try_from(page.offset()).unwrap_or(i64::MAX))
-}
+pub(crate) use crate::paging::{bounds, contains};
 
 /// The [`UserBrief`](lockstep_domain::admin::UserBrief) in a row with the columns `user_id`, `email`, `nickname`,
 /// `first_name` and `last_name`.
@@ -42,19 +37,3 @@ macro_rules! user_brief {
     };
 }
 use user_brief;
-
-/// An `ilike` pattern that matches `text` anywhere.
-pub(crate) fn contains(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    format!("%{escaped}%")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn search_text_is_escaped_in_patterns() {
-        assert_eq!(contains(r"50%_a\b"), r"%50\%\_a\\b%");
-    }
-}

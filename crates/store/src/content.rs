@@ -71,8 +71,8 @@ pub async fn articles(tx: &mut Tx, filter: &Filter, page: Page) -> Result<(Vec<A
         Some(asked) => Some(named(article_categories(tx).await?, asked)),
         None => None,
     };
-    let search = filter.search.as_deref().map(crate::admin::contains);
-    let (limit, offset) = crate::admin::bounds(page);
+    let search = filter.search.as_deref().map(crate::paging::contains);
+    let (limit, offset) = crate::paging::bounds(page);
     let rows = query_articles!(
         "-- store.content.articles",
         "where a.published and ($1::text[] is null or a.category = any ($1))
@@ -152,7 +152,7 @@ pub async fn faqs(tx: &mut Tx, filter: &Filter) -> Result<Vec<Faq>> {
         Some(asked) => Some(named(faq_categories(tx, true).await?, asked)),
         None => None,
     };
-    let search = filter.search.as_deref().map(crate::admin::contains);
+    let search = filter.search.as_deref().map(crate::paging::contains);
     let rows = sqlx::query!(
         r#"-- store.content.faqs
         select id, category, question, answer, position, active, created_at from faqs

@@ -28,6 +28,7 @@ pub mod limits;
 pub mod mail;
 pub mod migrations;
 pub mod orders;
+mod paging;
 pub mod pooler;
 pub mod pools;
 pub mod promo_codes;

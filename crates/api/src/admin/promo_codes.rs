@@ -115,7 +115,8 @@ request_body! {
 pub(crate) async fn create(staff: RequireStaff, body: Body) -> Answered {
     let (new, form) = body.read::<NewCode>();
     let checked = checked_dates(new.valid_from.as_deref(), new.valid_until.as_deref())
-        .and_then(|dates| Ok((dates, checked_uses(new.max_uses)?)));
+        .and_then(|dates| Ok((dates, checked_uses(new.max_uses)?)))
+        .and_then(|checked| checked_text(&new.code).map(|()| checked));
     let ((valid_from, valid_until), max_uses) = form.finish(checked)?;
     let new = NewPromoCode {
         code: new.code.trim().to_owned(),
@@ -143,7 +144,8 @@ pub(crate) async fn change(Path(id): Path<String>, staff: RequireStaff, body: Bo
     let (change, form) = body.read::<CodeChange>();
     let until = change.valid_until.as_ref().map(|until| until.as_deref());
     let checked = checked_dates(change.valid_from.as_deref(), until.flatten())
-        .and_then(|dates| Ok((dates, checked_uses(change.max_uses.flatten())?)));
+        .and_then(|dates| Ok((dates, checked_uses(change.max_uses.flatten())?)))
+        .and_then(|checked| checked_text(change.code.as_deref().unwrap_or_default()).map(|()| checked));
     let ((valid_from, valid_until), max_uses) = form.finish(checked)?;
     let change = PromoCodeChange {
         code: change.code.map(|code| code.trim().to_owned()),
@@ -211,6 +213,18 @@ fn moment(text: &str, of_day: NaiveTime) -> Option<DateTime<Utc>> {
     let time = time.or_else(|| local().or_else(day).map(|time| time.and_utc()))?;
     // The range of years that the database can hold.
     (1..=9999).contains(&chrono::Datelike::year(&time)).then_some(time)
+}
+
+/// What the database cannot even store.
+fn checked_text(code: &str) -> Result<(), Vec<FieldError>> {
+    if code.contains(char::is_control) {
+        return Err(fault(
+            "code",
+            "invalid",
+            "This field must not contain control characters",
+        ));
+    }
+    Ok(())
 }
 
 fn checked_uses(uses: Option<i64>) -> Result<Option<i32>, Vec<FieldError>> {

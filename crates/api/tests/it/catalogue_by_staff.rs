@@ -376,6 +376,46 @@ async fn a_whole_form_locks_only_what_it_changes() {
     );
 }
 
+/// A synchronisation changes the game while a member of staff has its form open.
+#[tokio::test]
+async fn a_whole_form_leaves_alone_what_changed_since_it_was_shown() {
+    let shop = Shop::open().await;
+    let root = root(&shop).await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    shop.db
+        .execute("update games set g2a_product_id = 'p1', in_stock = false, g2a_stock = false")
+        .await;
+    let path = format!("/api/admin/games/{}", game.id);
+    let mut whole = root.get(&path).await.data();
+    for unknown in ["genres", "platforms", "lockedFields", "priceHistory"] {
+        whole.as_object_mut().unwrap().remove(unknown);
+    }
+    shop.db
+        .execute("update games set price = 12.5, in_stock = true, g2a_stock = true")
+        .await;
+    whole["title"] = json!("Portal, corrected");
+    root.put(&path, whole.clone()).await.data();
+    let detail = root.get(&path).await.data();
+    assert_eq!(
+        (
+            &detail["title"],
+            &detail["price"],
+            &detail["inStock"],
+            &detail["lockedFields"]
+        ),
+        (
+            &json!("Portal, corrected"),
+            &json!(12.5),
+            &json!(true),
+            &json!(["title"])
+        )
+    );
+    // The old price, typed on purpose.
+    root.put(&path, json!({"price": 10})).await.data();
+    assert_eq!(root.get(&path).await.data()["price"], json!(10.0));
+}
+
 #[tokio::test]
 async fn a_game_that_orders_keys_or_carts_have_is_not_deleted() {
     let shop = Shop::open().await;

@@ -98,6 +98,7 @@ async fn each_wrong_field_is_named() {
     for (field, wrong) in [
         ("code", json!("x")),
         ("code", json!("A B")),
+        ("code", json!("A\u{0}B")),
         ("code", json!("ÄÖÜ")),
         ("code", json!("x".repeat(41))),
         ("code", json!(7)),

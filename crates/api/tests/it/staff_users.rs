@@ -135,6 +135,45 @@ async fn a_new_balance_is_booked_and_refused_when_it_changed_since_it_was_shown(
     shop.db.assert_books_balance().await;
 }
 
+/// One window still shows the balance from before the customer spent some: its form must not give it back.
+#[tokio::test]
+async fn a_form_of_another_window_books_nothing() {
+    let shop = Shop::open().await;
+    let owner = member(&shop, "OWNER").await;
+    let (_ada, path) = customer(&shop, "ada@example.org", "10").await;
+    owner.get(&path).await;
+    shop.db
+        .execute(
+            "insert into transactions (user_id, type, amount, status)
+             select id, 'PURCHASE', -5, 'COMPLETED' from users where email = 'ada@example.org';
+             update users set balance = 5 where email = 'ada@example.org'",
+        )
+        .await;
+    owner.get(&path).await;
+    for stale in [10, 12] {
+        let answer = owner
+            .put(&path, json!({"balance": stale, "nickname": "Countess"}))
+            .await;
+        assert_eq!(answer.failure(), (409, "balance_changed".into()), "{stale}");
+    }
+    assert_eq!(shop.db.count("transactions where method = 'ADJUSTMENT'").await, 0);
+    assert_eq!(
+        owner
+            .put(&path, json!({"balance": 5, "nickname": "Countess"}))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        owner
+            .put(&path, json!({"balance": 10, "expectedBalance": 5}))
+            .await
+            .data()["balance"],
+        json!(10.0)
+    );
+    shop.db.assert_books_balance().await;
+}
+
 /// Two members of staff and the customer at the same time: every change of the balance is one that was seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_forms_never_overwrite_each_other() {
@@ -164,6 +203,16 @@ async fn roles_are_given_and_taken_and_the_last_owner_stays() {
     let (ada, path) = customer(&shop, "ada@example.org", "0").await;
     let role = format!("{path}/role");
     assert_eq!(ada.get("/api/admin/dashboard").await.status, 403);
+    // Anybody may have registered that address.
+    for (path, body) in [(&role, json!({"role": "ADMIN"})), (&path, json!({"role": "ADMIN"}))] {
+        assert_eq!(
+            owner.put(path, body).await.failure(),
+            (409, "email_not_verified".into())
+        );
+    }
+    shop.db
+        .execute("update users set email_verified = true where email = 'ada@example.org'")
+        .await;
     assert_eq!(owner.put(&role, json!({"role": "ADMIN"})).await.data()["role"], "ADMIN");
     assert_eq!(ada.get("/api/admin/dashboard").await.status, 200);
     assert_eq!(ada.get("/api/auth/me").await.data()["role"], "ADMIN");

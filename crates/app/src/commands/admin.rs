@@ -142,14 +142,16 @@ pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: 
 async fn make(config: &Config, database: &Database, email: &Email, password: &str) -> Result<AdminMade> {
     database.be_up_to_date().await?;
     let auth = accounts::open(config, &database.store).await?;
-    auth.create_admin(email, password).await.map_err(|error| match error {
-        AuthError::Invalid(faults) => anyhow!(
-            "{}",
-            faults.first().map_or("the password is not good", |fault| fault.msg)
-        ),
-        AuthError::Store(error) => anyhow!(error).context("making the account"),
-        error => anyhow!(error),
-    })
+    auth.create_admin(email, password, &machine())
+        .await
+        .map_err(|error| match error {
+            AuthError::Invalid(faults) => anyhow!(
+                "{}",
+                faults.first().map_or("the password is not good", |fault| fault.msg)
+            ),
+            AuthError::Store(error) => anyhow!(error).context("making the account"),
+            error => anyhow!(error),
+        })
 }
 
 /// Asks for a password twice without echo; `None` if the operator leaves it empty to have one generated.

@@ -565,6 +565,14 @@ async fn operator_gives_roles_and_the_audit_log_shows_who_changed_it() {
     for address in ["ada@example.com", "bob@example.com"] {
         db.user(address, "0").await;
     }
+    let mut run_unverified = lockstep(&["admin", "role", "ada@example.com", "owner"]);
+    run_unverified
+        .env("DATABASE_URL", db.url())
+        .env("LOCKSTEP_DATA_DIR", folder.path())
+        .env("LOCKSTEP_KEY_SECRET", "11".repeat(32));
+    let refused = text(&outcome(&mut run_unverified).await.stderr);
+    assert!(refused.contains("not verified"), "{refused}");
+    db.execute("update users set email_verified = true").await;
     let run = async |arguments: &[&str]| {
         let mut command = lockstep(arguments);
         command

@@ -2,11 +2,14 @@
 
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::UserId;
+use lockstep_domain::staff::StaffRole;
+use serde_json::json;
 
 use super::passwords::set_password;
 use super::registration::{NewAccount, insert};
 use super::totp::drop_strangers_totp;
 use super::{AccountError, staff};
+use crate::audit::{self, By};
 use crate::{Store, Tx};
 
 /// How an account became an admin.
@@ -24,23 +27,27 @@ pub enum AdminMade {
 /// Makes an admin: a new account with a verified address, or an existing one promoted. For the operator, who vouches
 /// for the address.
 ///
+/// The audit log records it, with the `machine` where the operator ran the command.
+///
 /// # Errors
 /// [`AccountError::Store`].
-pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, AccountError> {
-    let new = new.clone();
+pub async fn create_admin(store: &Store, new: &NewAccount, machine: &str) -> Result<AdminMade, AccountError> {
+    let (new, by) = (new.clone(), By::Operator(machine.to_owned()));
     store
         .tx("accounts.create_admin", move |tx| {
-            let new = new.clone();
+            let (new, by) = (new.clone(), by.clone());
             Box::pin(async move {
                 let known = sqlx::query!(
-                    "-- store.accounts.create_admin.look
-                    select id, email_verified from users where email = $1 and deleted_at is null for no key update",
+                    r#"-- store.accounts.create_admin.look
+                    select id, email_verified, role::text as "role!", staff_role from users where email = $1 and deleted_at is null for no key update"#,
                     new.email.as_str()
                 )
                 .fetch_optional(tx.conn())
                 .await?;
                 let Some(known) = known else {
                     insert(tx, &new, Role::Admin, true).await?;
+                    let details = json!({ "from": null, "to": StaffRole::Owner.name() });
+                    audit::record(tx, &by, "user.role", ("user", new.id.0), details).await?;
                     return Ok(AdminMade::Created);
                 };
                 let id = UserId(known.id);
@@ -55,6 +62,15 @@ pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, 
                 )
                 .execute(tx.conn())
                 .await?;
+                let before = if known.role == Role::Admin.name() {
+                    StaffRole::Owner
+                } else {
+                    known.staff_role.map_or(StaffRole::None, StaffRole::Named)
+                };
+                let details = json!({
+                    "from": before.name(), "to": StaffRole::Owner.name(), "passwordReplaced": !known.email_verified,
+                });
+                audit::record(tx, &by, "user.role", ("user", id.0), details).await?;
                 Ok(if known.email_verified {
                     AdminMade::Promoted
                 } else {

@@ -16,6 +16,7 @@ use crate::{Result, Store, Tx};
 struct Standing {
     role: StaffRole,
     permissions: Permissions,
+    is_verified: bool,
 }
 
 /// One row of [`standing`] and [`permissions`].
@@ -23,6 +24,7 @@ struct Row {
     role: String,
     staff_role: Option<String>,
     permissions: Vec<String>,
+    email_verified: bool,
 }
 
 impl Row {
@@ -31,11 +33,13 @@ impl Row {
             return Ok(Standing {
                 role: StaffRole::Owner,
                 permissions: Permissions::all(),
+                is_verified: self.email_verified,
             });
         }
         Ok(Standing {
             role: self.staff_role.map_or(StaffRole::None, StaffRole::Named),
             permissions: known(&self.permissions),
+            is_verified: self.email_verified,
         })
     }
 }
@@ -51,7 +55,7 @@ macro_rules! row_of {
         sqlx::query_as!(
             Row,
             r#"-- store.accounts.staff.standing
-            select u.role::text as "role!", u.staff_role,
+            select u.role::text as "role!", u.staff_role, u.email_verified,
                    array(select p.permission from staff_role_permissions p where p.role = u.staff_role) as "permissions!"
               from users u where u.id = $1 and u.deleted_at is null"#,
             $id.0
@@ -107,7 +111,8 @@ pub(crate) async fn not_above(tx: &mut Tx, by: UserId, whom: UserId) -> Result<(
 /// Changes the role of an account, effective from its next request. The audit log records it. Returns the role before.
 ///
 /// # Errors
-/// [`AccountError::Refused`]; [`AccountError::LastAdmin`]; [`AccountError::UnknownRole`]; [`AccountError::NotFound`].
+/// [`AccountError::Refused`]; [`AccountError::LastAdmin`]; [`AccountError::NotVerified`]; [`AccountError::UnknownRole`];
+/// [`AccountError::NotFound`].
 pub async fn change_role(store: &Store, by: &By, whom: UserId, role: &StaffRole) -> Result<StaffRole, AccountError> {
     let (by, role) = (by.clone(), role.clone());
     store
@@ -166,6 +171,9 @@ pub(crate) async fn change_role_in(
     if *role != StaffRole::Owner && owners == [whom.0] {
         return Err(AccountError::LastAdmin);
     }
+    if *role != StaffRole::None && !before.is_verified {
+        return Err(AccountError::NotVerified);
+    }
     let (coarse, named) = match role {
         StaffRole::None => (Role::User, None),
         StaffRole::Owner => (Role::Admin, None),
@@ -190,6 +198,12 @@ pub(crate) async fn change_role_in(
 
 /// Locks all owners and returns them, so that two cannot be demoted at the same moment.
 pub(crate) async fn lock_owners(tx: &mut Tx) -> Result<Vec<Uuid>> {
+    // A statement of its own: the next one sees the owners as the transaction before left them.
+    sqlx::query!(
+        "-- store.accounts.staff.lock_roles\nselect pg_advisory_xact_lock(hashtextextended('lockstep owners', 0))"
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(sqlx::query_scalar!(
         "-- store.accounts.staff.lock_owners
         select id from users where role = 'ADMIN' order by id for no key update"
@@ -199,7 +213,8 @@ pub(crate) async fn lock_owners(tx: &mut Tx) -> Result<Vec<Uuid>> {
 }
 
 /// The permissions of a member of staff; none if the account has been deleted meanwhile.
-async fn of_staff(tx: &mut Tx, staff: UserId) -> Result<Permissions> {
+/// The permissions of a member of staff, for a decision in this transaction.
+pub(crate) async fn of_staff(tx: &mut Tx, staff: UserId) -> Result<Permissions> {
     Ok(standing(tx, staff)
         .await?
         .map(|standing| standing.permissions)

@@ -4,8 +4,8 @@
 //! synchronisation writes it (`sync::kept`); a form that is saved as a whole makes only those fields theirs whose value
 //! it changes. A game's row is locked first, so that two editors, or an editor and a synchronisation, take turns.
 
-use lockstep_domain::admin::{GameCreated, GameForm, GameUpdated};
-use lockstep_domain::ids::UserId;
+use lockstep_domain::admin::{GameCreated, GameDetail, GameForm, GameUpdated};
+use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::price::ListPrice;
 use lockstep_domain::slug::slugify;
 use lockstep_domain::{GameId, Money};
@@ -17,7 +17,7 @@ use super::game_merge::{Current, Edited, cover, locks_of, midnight};
 use crate::audit::{self, AuditEntry};
 use crate::row::money_of;
 use crate::sync::taxonomy::{self, TAXONOMIES, Term};
-use crate::{Store, Tx};
+use crate::{Result, Store, Tx};
 
 /// Makes a game of the shop's own, on behalf of `admin`. It is in stock while an unsold key of it is stored.
 ///
@@ -86,19 +86,32 @@ async fn insert(tx: &mut Tx, admin: UserId, form: &GameForm) -> Result<GameCreat
 /// # Errors
 /// [`ChangeError::NotFound`], [`ChangeError::SlugTaken`], [`ChangeError::Invalid`] when the price before the reduction
 /// is not above the price, [`ChangeError::Store`].
-pub async fn update(store: &Store, admin: UserId, id: GameId, form: &GameForm) -> Result<GameUpdated, ChangeError> {
+pub async fn update(
+    store: &Store,
+    admin: UserId,
+    session: SessionId,
+    id: GameId,
+    form: &GameForm,
+) -> Result<GameUpdated, ChangeError> {
     let form = form.clone();
     let about = [id.into()];
     let changed = store.tx_about("admin.games.update", &about, move |tx| {
         let form = form.clone();
-        Box::pin(async move { change(tx, admin, id.0, &form).await })
+        Box::pin(async move { change(tx, admin, session, id.0, form).await })
     });
     changed.await.map_err(|error: ChangeError| error.of("game"))
 }
 
-async fn change(tx: &mut Tx, admin: UserId, id: Uuid, form: &GameForm) -> Result<GameUpdated, ChangeError> {
+async fn change(
+    tx: &mut Tx,
+    admin: UserId,
+    session: SessionId,
+    id: Uuid,
+    mut form: GameForm,
+) -> Result<GameUpdated, ChangeError> {
     let current = read(tx, id).await?.ok_or(ChangeError::NotFound("Game"))?;
-    let edited = Edited::of(&current, form).map_err(ChangeError::Invalid)?;
+    leave_alone_what_was_shown(tx, session, id, &mut form).await?;
+    let edited = Edited::of(&current, &form).map_err(ChangeError::Invalid)?;
     let updated = |updated_at| GameUpdated {
         id,
         title: edited.title.clone(),
@@ -144,7 +157,55 @@ async fn change(tx: &mut Tx, admin: UserId, id: Uuid, form: &GameForm) -> Result
         }
     }
     note(tx, admin, "game.update", id, edited.told(&current)).await?;
+    // What the form shows from now on.
+    sqlx::query!(
+        "-- store.admin.games.forget\ndelete from seen_games where session_id = $1 and game_id = $2",
+        session.0,
+        id
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(updated(updated_at))
+}
+
+/// Records what a session of staff is shown of a game and a synchronisation may change before the form comes back.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn note_shown(store: &Store, session: SessionId, shown: &GameDetail) -> Result<()> {
+    sqlx::query!(
+        "-- store.admin.games.note_shown
+        insert into seen_games (session_id, game_id, price, original_price, in_stock)
+        select id, $2, $3, $4, $5 from user_sessions where id = $1
+        on conflict (session_id, game_id) do update
+           set price = excluded.price, original_price = excluded.original_price, in_stock = excluded.in_stock",
+        session.0,
+        shown.id,
+        shown.price.decimal(),
+        shown.original_price.map(Money::decimal),
+        shown.in_stock
+    )
+    .execute(store.alone())
+    .await?;
+    Ok(())
+}
+
+/// Removes from the form what it only repeats: a synchronisation may have changed it since it was shown.
+async fn leave_alone_what_was_shown(tx: &mut Tx, session: SessionId, id: Uuid, form: &mut GameForm) -> Result<()> {
+    let shown = sqlx::query!(
+        "-- store.admin.games.shown
+        select price, original_price, in_stock from seen_games where session_id = $1 and game_id = $2",
+        session.0,
+        id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(shown) = shown else { return Ok(()) };
+    form.price = form.price.filter(|sent| sent.decimal() != shown.price);
+    let was = shown.original_price.unwrap_or_default();
+    form.original_price = form.original_price.filter(|sent| sent.decimal() != was);
+    form.in_stock = form.in_stock.filter(|sent| *sent != shown.in_stock);
+    Ok(())
 }
 
 /// Deletes a game that no order, key or cart refers to, on behalf of `admin`. A product of G2A is not brought back by the

@@ -1,7 +1,7 @@
 //! Changes of accounts by staff.
 //!
-//! A form sends the balance that it wants, not the one that it replaces: the one that the session was shown last is kept,
-//! and what it is compared with decides whether the form is still true.
+//! A form sends the balance that it wants, not the one that it replaces: those that the session was shown are kept, and
+//! what it is compared with decides whether the form is still true.
 
 use lockstep_domain::Money;
 use lockstep_domain::account::{ProfileChange, Role};
@@ -28,7 +28,7 @@ pub struct UserChange {
     pub role: Option<Role>,
     /// The new balance.
     pub balance: Option<Money>,
-    /// The balance that the form showed; by default the one that the session was shown last.
+    /// The balance that the form showed; by default the one that the session was shown, if it was only one.
     pub expected_balance: Option<Money>,
     /// Why the balance changes.
     pub reason: Option<String>,
@@ -85,8 +85,7 @@ pub async fn note_balance(store: &Store, session: SessionId, user: UserId, balan
     sqlx::query!(
         "-- store.admin.user_change.note_balance
         insert into seen_balances (session_id, user_id, balance) select id, $2, $3 from user_sessions where id = $1
-        on conflict (session_id) do update set user_id = excluded.user_id, balance = excluded.balance
-         where (seen_balances.user_id, seen_balances.balance) is distinct from (excluded.user_id, excluded.balance)",
+        on conflict (session_id, user_id, balance) do update set at = now()",
         session.0,
         user.0,
         balance.decimal()
@@ -180,16 +179,15 @@ async fn set_balance(
     wanted: Money,
     change: &UserChange,
 ) -> Result<(), UserChangeError> {
-    let shown = match change.expected_balance {
-        Some(shown) => Some(shown),
-        None => seen(tx, session, user).await?,
-    };
-    let Some(shown) = shown else {
-        return if wanted == balance {
-            Ok(())
-        } else {
-            Err(UserChangeError::BalanceNotSeen)
-        };
+    if wanted == balance {
+        return Ok(());
+    }
+    let shown = match (change.expected_balance, &*seen(tx, session, user).await?) {
+        (Some(shown), _) | (None, &[shown]) => shown,
+        (None, []) => return Err(UserChangeError::BalanceNotSeen),
+        (None, &[last, ..]) if wanted == last => last,
+        // Two windows: which of the balances this form shows is not known, and an old one must not be booked.
+        (None, _) => return Err(UserChangeError::BalanceChanged { balance }),
     };
     if wanted == shown {
         // The form leaves the balance alone, whatever it is by now.
@@ -202,17 +200,27 @@ async fn set_balance(
     let amount = wanted.checked_sub(balance).ok_or(AdjustError::TooMuch)?;
     let reason = change.reason.as_deref().unwrap_or(NO_REASON);
     ledger::book_adjustment(tx, by, user, balance, amount, reason, None).await?;
-    Ok(())
-}
-
-/// The balance of `user` that `session` was shown, if it is the last one that it was shown.
-async fn seen(tx: &mut Tx, session: SessionId, user: UserId) -> Result<Option<Money>> {
-    let seen = sqlx::query_scalar!(
-        "-- store.admin.user_change.seen\nselect balance from seen_balances where session_id = $1 and user_id = $2",
+    // The next form of this session shows the new one.
+    sqlx::query!(
+        "-- store.admin.user_change.forget\ndelete from seen_balances where session_id = $1 and user_id = $2",
         session.0,
         user.0
     )
-    .fetch_optional(tx.conn())
+    .execute(tx.conn())
     .await?;
-    seen.map(money_of).transpose()
+    Ok(())
+}
+
+/// The balances of `user` that `session` was shown within the last half hour, the last one first.
+async fn seen(tx: &mut Tx, session: SessionId, user: UserId) -> Result<Vec<Money>> {
+    let seen = sqlx::query_scalar!(
+        "-- store.admin.user_change.seen
+        select balance from seen_balances where session_id = $1 and user_id = $2 and at > now() - interval '30 minutes'
+         order by at desc",
+        session.0,
+        user.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    seen.into_iter().map(money_of).collect()
 }

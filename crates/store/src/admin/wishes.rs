@@ -30,11 +30,13 @@ pub async fn statistics(tx: &mut Tx) -> Result<WishlistStatistics> {
     .await?;
     let days = sqlx::query!(
         r#"-- store.admin.wishes.days
-        select d.day::date as "day!",
-               (select count(*) from wishlist w join users u on u.id = w.user_id
-                 where u.deleted_at is null and w.added_at >= d.day and w.added_at < d.day + interval '1 day') as "count!"
-          from generate_series(date_trunc('day', now() at time zone 'UTC') at time zone 'UTC' - interval '29 days',
-                               now(), interval '1 day') d (day)
+        with added as materialized (
+            select (w.added_at at time zone 'UTC')::date as day, count(*) as wishes
+              from wishlist w join users u on u.id = w.user_id
+             where u.deleted_at is null and w.added_at >= now() - interval '31 days' group by 1)
+        select d.day::date as "day!", coalesce(a.wishes, 0) as "count!"
+          from generate_series((now() at time zone 'UTC')::date - 29, (now() at time zone 'UTC')::date, interval '1 day') d (day)
+          left join added a on a.day = d.day::date
          order by d.day"#
     )
     .fetch_all(tx.conn())

@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::accounts::staff;
 use crate::audit::{self, AuditEntry};
 use crate::idempotency::{Call, Idempotency, Known};
 use crate::row::{money_of, unit_state_of};
@@ -37,6 +38,9 @@ pub enum GoodwillError {
     /// Only the purchase of an order can be refunded to the balance.
     #[error("Only a completed purchase can be refunded")]
     NotAPurchase,
+    /// Only who may adjust balances refunds a purchase of their own.
+    #[error("You cannot refund your own purchase")]
+    Own,
     /// No delivered units to refund; pending ones are cancelled instead.
     #[error("Nothing of this order has been delivered yet. Cancel it instead.")]
     NothingDelivered,
@@ -140,6 +144,9 @@ async fn refund_now(
     let (Some(order), true) = (row.order_id, row.is_purchase) else {
         return Err(GoodwillError::NotAPurchase);
     };
+    if row.user_id == admin.0 && !staff::of_staff(tx, admin).await?.contains(Permission::BalanceAdjust) {
+        return Err(GoodwillError::Own);
+    }
     // The lock that every other refund of this order takes too.
     sqlx::query_scalar!(
         "-- store.orders.refund.lock\nselect 1 as one from orders where id = $1 for no key update",

@@ -236,7 +236,7 @@ fn add_up(checkout: &Checkout, games: &[Bought], percent: Option<Decimal>) -> Re
             && line
                 .copies
                 .iter()
-                .any(|paid| checkout.is_below_cost(bought.price, *paid))
+                .any(|paid| checkout.is_below_cost(bought.listed, *paid))
     });
     match below_cost {
         Some((bought, _)) => Err(PlaceError::PromoBelowCost {
@@ -272,6 +272,8 @@ async fn placed_before(
 struct Bought {
     game: OrderedGame,
     price: Money,
+    /// The price that follows from the supplier's, from which its cost is inferred; `price` unless staff have set another.
+    listed: Money,
     quantity: u32,
     /// Bought at the supplier, so its price includes a cost.
     is_suppliers: bool,
@@ -284,7 +286,8 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
     let ids: Vec<Uuid> = checkout.items().iter().map(|item| item.game.0).collect();
     let rows = sqlx::query!(
         r#"-- store.orders.place.games
-        select id, title, slug, image, price, (in_stock or is_preorder) and currency = 'EUR' as "sold!",
+        select id, title, slug, image, price, coalesce(g2a_price, price) as "listed!",
+               (in_stock or is_preorder and 'in_stock' <> all (fields_by_hand)) and currency = 'EUR' as "sold!",
                g2a_product_id is not null as "is_suppliers!" from games
          where id = any($1) and withdrawn_at is null order by id for key share"#,
         &ids
@@ -305,6 +308,7 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
             }
             Ok(Bought {
                 price: money_of(row.price)?,
+                listed: money_of(row.listed)?,
                 quantity: item.quantity,
                 is_suppliers: row.is_suppliers,
                 game: OrderedGame {

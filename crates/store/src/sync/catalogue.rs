@@ -274,6 +274,8 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
                i.requirements",
         ", id uuid, slug text",
         r#"
+         -- Staff may have deleted it since it was read.
+         where not exists (select from excluded_products e where e.g2a_product_id = i.g2a_product_id)
         on conflict (g2a_product_id) do nothing
         returning g2a_product_id as "product!", id"#,
         &games

@@ -39,7 +39,7 @@ pub async fn refresh_flags(store: &Store) -> Result<u64> {
                              where u.state = 'DONE' and o.created_at > now() - interval '30 days'
                              group by u.game_id),
                         flags as materialized (
-                            select g.id, coalesce(s.units, 0) * 100 + g.g2a_depth as popularity,
+                            select g.id, g.fields_by_hand, g.flags_by_hand, coalesce(s.units, 0) * 100 + g.g2a_depth as popularity,
                                    g.release_date, g.in_stock and g.withdrawn_at is null as buyable,
                                    case when g.g2a_product_id is null or 'is_preorder' = any (g.fields_by_hand) then g.is_preorder
                                         else g.release_date_known and g.release_date > now() end as is_preorder,
@@ -52,7 +52,7 @@ pub async fn refresh_flags(store: &Store) -> Result<u64> {
                             select id from flags where buyable and not is_preorder
                              order by popularity desc, release_date desc, id limit 100),
                         diff as (
-                            select f.id, f.popularity, f.is_preorder, f.is_new,
+                            select f.id, f.fields_by_hand, f.flags_by_hand, f.popularity, f.is_preorder, f.is_new,
                                    coalesce(f.said_best, b.id is not null) as is_best_seller
                               from flags f join games g on g.id = f.id left join best b on b.id = f.id
                              where (g.popularity, g.is_preorder, g.is_new, g.is_best_seller)
@@ -61,7 +61,9 @@ pub async fn refresh_flags(store: &Store) -> Result<u64> {
                         update games g
                            set popularity = d.popularity, is_preorder = d.is_preorder, is_new = d.is_new,
                                is_best_seller = d.is_best_seller
-                          from diff d where g.id = d.id",
+                          -- What staff have set since it was read is theirs.
+                          from diff d where g.id = d.id
+                           and (g.fields_by_hand, g.flags_by_hand) = (d.fields_by_hand, d.flags_by_hand)",
                         CHUNK
                     )
                     .execute(tx.conn())

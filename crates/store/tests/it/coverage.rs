@@ -105,6 +105,7 @@ async fn foreign_keys_match_the_data_model() {
         "payment_events(top_up_id) -> top_ups: forbids",
         "price_changes(game_id) -> games: goes along",
         "seen_balances(session_id) -> user_sessions: goes along",
+        "seen_games(session_id) -> user_sessions: goes along",
         "staff_role_permissions(role) -> staff_roles: goes along",
         "stock_alerts(game_id) -> games: goes along",
         "stock_alerts(user_id) -> users: goes along",

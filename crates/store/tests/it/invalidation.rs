@@ -96,6 +96,7 @@ const NOT_CACHED: &[&str] = &[
     "rate_limits",
     "relay_cursor",
     "seen_balances",
+    "seen_games",
     "shoppers",
     "space_probe",
     // Asked for with every request of staff.
@@ -273,30 +274,42 @@ fn all_changes() -> Vec<Changes> {
             update: "update games set price = 12 where id = {other_game}",
             delete: "delete from games where id = {other_game}",
         },
-        taxonomy(
-            "categories",
-            "insert into categories (name, slug) values ('N', 'n')",
-            "update categories set name = 'N' where id = {category}",
-            "delete from game_categories; delete from categories where id = {category}",
-        ),
-        taxonomy(
-            "genres",
-            "insert into genres (name, slug) values ('N', 'n')",
-            "update genres set name = 'N' where id = {genre}",
-            "delete from game_genres; delete from genres where id = {genre}",
-        ),
-        taxonomy(
-            "platforms",
-            "insert into platforms (name, slug) values ('N', 'n')",
-            "update platforms set name = 'N' where id = {platform}",
-            "delete from game_platforms; delete from platforms where id = {platform}",
-        ),
-        taxonomy(
-            "tags",
-            "insert into tags (name, slug) values ('N', 'n')",
-            "update tags set name = 'N' where id = {tag}",
-            "delete from game_tags; delete from tags where id = {tag}",
-        ),
+        Changes {
+            before: "delete from game_categories",
+            ..taxonomy(
+                "categories",
+                "insert into categories (name, slug) values ('N', 'n')",
+                "update categories set name = 'N' where id = {category}",
+                "delete from categories where id = {category}",
+            )
+        },
+        Changes {
+            before: "delete from game_genres",
+            ..taxonomy(
+                "genres",
+                "insert into genres (name, slug) values ('N', 'n')",
+                "update genres set name = 'N' where id = {genre}",
+                "delete from genres where id = {genre}",
+            )
+        },
+        Changes {
+            before: "delete from game_platforms",
+            ..taxonomy(
+                "platforms",
+                "insert into platforms (name, slug) values ('N', 'n')",
+                "update platforms set name = 'N' where id = {platform}",
+                "delete from platforms where id = {platform}",
+            )
+        },
+        Changes {
+            before: "delete from game_tags",
+            ..taxonomy(
+                "tags",
+                "insert into tags (name, slug) values ('N', 'n')",
+                "update tags set name = 'N' where id = {tag}",
+                "delete from tags where id = {tag}",
+            )
+        },
         Changes {
             before: "delete from game_categories; insert into categories values ({new}, 'N', 'n'); insert into game_categories values ({game}, {category})",
             ..taxonomy(

@@ -12,8 +12,18 @@ fn named(name: &str) -> StaffRole {
     StaffRole::Named(name.to_owned())
 }
 
+async fn verified(db: &TestDb, address: &str) -> UserId {
+    let id = db.user(address, "0").await;
+    sqlx::query("update users set email_verified = true where id = $1")
+        .bind(id)
+        .execute(&db.sql)
+        .await
+        .unwrap();
+    UserId(id)
+}
+
 async fn member(db: &TestDb, address: &str, role: &StaffRole) -> UserId {
-    let id = UserId(db.user(address, "0").await);
+    let id = verified(db, address).await;
     let operator = By::Operator("here".to_owned());
     staff::change_role(&db.store, &operator, id, role).await.unwrap();
     id
@@ -62,7 +72,7 @@ async fn nobody_gives_what_they_lack_or_changes_somebody_with_more() {
     .await;
     let lead = member(&db, "lead@example.org", &named("LEAD")).await;
     let manager = member(&db, "manager@example.org", &named("MANAGER")).await;
-    let ada = UserId(db.user("ada@example.org", "0").await);
+    let ada = verified(&db, "ada@example.org").await;
     let change = async |by: UserId, whom: UserId, role: StaffRole| {
         staff::change_role(&db.store, &By::Staff(by), whom, &role).await
     };
@@ -178,4 +188,16 @@ async fn staff_delete_only_accounts_without_orders_and_money() {
     let second = member(&db, "second@example.org", &StaffRole::Owner).await;
     accounts::delete_by_staff(&db.store, second, second).await.unwrap();
     assert_eq!(db.count("audit_log where action = 'user.delete'").await, 2);
+}
+
+/// Anybody may register an address; who does not read its e-mails is not made staff.
+#[tokio::test]
+async fn an_account_whose_address_is_not_verified_gets_no_role() {
+    let db = TestDb::new().await;
+    let eve = UserId(db.user("bob@example.org", "0").await);
+    for role in [StaffRole::Owner, named("SUPPORT")] {
+        let given = staff::assign_role(&db.store, "bob@example.org", &role, "here").await;
+        assert!(matches!(given, Err(AccountError::NotVerified)), "{given:?}");
+    }
+    assert!(staff::permissions(&db.store, eve).await.unwrap().is_empty());
 }
