@@ -8,6 +8,7 @@ use std::sync::Arc;
 use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::UnitState;
+use lockstep_domain::staff::Permission;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

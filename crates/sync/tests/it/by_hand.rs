@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lockstep_domain::admin::{GameEntry, GameForm};
-use lockstep_domain::ids::UserId;
+use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::{GameId, Money};
 use lockstep_store::admin::game_edits;
 use lockstep_store::sync as records;
@@ -11,6 +11,9 @@ use lockstep_sync::What;
 use sqlx::types::Uuid;
 
 use crate::support::Shop;
+
+/// Whoever is shown nothing before.
+const NO_SESSION: SessionId = SessionId(Uuid::nil());
 
 async fn staff(shop: &Shop) -> UserId {
     UserId(shop.db.user("root@example.org", "0").await)
@@ -71,7 +74,9 @@ async fn no_pass_changes_a_field_that_staff_have_set() {
         ..GameEntry::default()
     };
     let form = GameForm::new(entry, false).unwrap();
-    game_edits::update(&shop.db.store, admin, id, &form).await.unwrap();
+    game_edits::update(&shop.db.store, admin, NO_SESSION, id, &form)
+        .await
+        .unwrap();
     let before = shown(&shop, id).await;
     assert!(before.starts_with("Ours | <p>Our words.</p> | - | 49.00 | 60.00 | 18 | https://images.example.org/ours.png | Our Publisher | Our Developer | 2001-02-03 | t | f | Our Genre"), "{before}");
 
@@ -104,7 +109,9 @@ async fn no_pass_changes_a_field_that_staff_have_set() {
         locked: Some(vec![]),
         ..GameForm::default()
     };
-    game_edits::update(&shop.db.store, admin, id, &form).await.unwrap();
+    game_edits::update(&shop.db.store, admin, NO_SESSION, id, &form)
+        .await
+        .unwrap();
     shop.run(What::Full).await;
     records::refresh_flags(&shop.db.store).await.unwrap();
     shop.assert_in_line().await;
@@ -124,7 +131,9 @@ async fn what_staff_did_not_change_still_follows_g2a() {
         title: Some("Ours".to_owned()),
         ..GameForm::default()
     };
-    game_edits::update(&shop.db.store, admin, id, &form).await.unwrap();
+    game_edits::update(&shop.db.store, admin, NO_SESSION, id, &form)
+        .await
+        .unwrap();
     shop.g2a
         .set_price(&product, "12".parse().unwrap(), "20".parse().unwrap());
     shop.run(What::Incremental).await;
