@@ -1,5 +1,5 @@
 //! What the shop writes itself: articles of its blog, and questions with their answers, as everybody reads them. Staff
-//! write them in [`crate::admin::content`].
+//! write them in [`crate::admin::blog`] and [`crate::admin::faqs`].
 //!
 //! Nothing here is cached: there are few of them, and their answers are seldom asked for.
 
