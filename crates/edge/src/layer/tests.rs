@@ -1,6 +1,6 @@
 //! The layer around a router of made-up routes.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 
 use axum::Router;
 use axum::response::IntoResponse as _;
@@ -55,6 +55,9 @@ async fn panics() -> &'static str {
 }
 
 fn router(limits: Limits, patience: Duration) -> Router {
+    // A place in the code that is first reached while no subscriber exists would be switched off for those of other tests.
+    static EVERYTHING: Once = Once::new();
+    EVERYTHING.call_once(|| drop(tracing::subscriber::set_global_default(tracing_subscriber::registry())));
     Router::new()
         .route("/quick", get(|| async { "quick" }))
         .route(
