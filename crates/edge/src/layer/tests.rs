@@ -57,7 +57,8 @@ async fn panics() -> &'static str {
 fn router(limits: Limits, patience: Duration) -> Router {
     // A place in the code that is first reached while no subscriber exists would be switched off for those of other tests.
     static EVERYTHING: Once = Once::new();
-    EVERYTHING.call_once(|| drop(tracing::subscriber::set_global_default(tracing_subscriber::registry())));
+    EVERYTHING
+        .call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).expect("the first"));
     Router::new()
         .route("/quick", get(|| async { "quick" }))
         .route(
