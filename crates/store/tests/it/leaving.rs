@@ -325,7 +325,7 @@ async fn payers_are_found_however_their_address_is_spelled() {
 /// A delivery that names a payer whose whole row is deleted at this moment.
 #[tokio::test]
 async fn deliveries_that_waited_for_a_complete_deletion_keep_nothing_of_the_payer() {
-    let world = world().await;
+    let world = World::new().await;
     world
         .db
         .execute(&world.fill("update users set email_verified = true where id = {other_user}"))
