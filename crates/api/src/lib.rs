@@ -112,7 +112,7 @@ pub struct Settings {
 impl Default for Settings {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a secret that nobody learns; nothing depends on its value"
+        reason = "a random default that no caller is given; nothing depends on its value"
     )]
     fn default() -> Self {
         Self {

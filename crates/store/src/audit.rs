@@ -1,7 +1,7 @@
 //! The audit log: what staff and the operator did, written in the transaction of the change.
 //!
-//! An entry names people and things by id only, so that a deleted account leaves nothing behind. Entries form a chain:
-//! [`chain`] checks it.
+//! An entry names people and things by id only, so that a deleted account leaves nothing behind; the exception is a reason
+//! that staff typed. Entries form a chain: [`chain`] checks it.
 
 pub mod chain;
 

@@ -24,7 +24,7 @@ pub(super) async fn look(store: &Store) -> Finding {
             Finding::wrong(
                 "audit log",
                 format!("{}{more}", named.join("; ")),
-                "somebody with more rights than the shop has changed it: compare a backup, and see who may log in to PostgreSQL",
+                "it was changed in the database itself: compare a backup, and see who may log in as the owner of its tables",
             )
         }
         Err(error) => Finding::wrong("audit log", error.to_string(), NO_ANSWER),
