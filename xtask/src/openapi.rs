@@ -15,11 +15,12 @@ use anyhow::{Context as _, Result};
 const PYTHON: [&str; 3] = ["openapi-python-client==0.29.1", "mypy==2.4.1", "schemathesis==4.32.5"];
 
 /// Configuration files of the tools.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "package.json",
     "package-lock.json",
     "redocly.yaml",
     "spectral.yaml",
+    "python-client.yaml",
     "orval.config.cjs",
     "tsconfig.json",
     "use.ts",
@@ -28,8 +29,8 @@ const FILES: [&str; 9] = [
 ];
 
 /// Writes the description and runs every tool on it.
-pub(crate) fn check(root: &Path) -> Result<()> {
-    super::run(super::cargo().args(["build", "-p", "lockstep"]))?;
+pub(crate) fn check(root: &Path, as_owner: bool) -> Result<()> {
+    super::run(super::cargo().args(super::soak::BUILD))?;
     let program = built(root)?.join("lockstep");
     let document = Command::new(&program)
         .arg("openapi")
@@ -84,6 +85,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         "generate",
         "--path",
         "openapi.json",
+        "--config",
+        "python-client.yaml",
         "--meta",
         "none",
     ];
@@ -98,11 +101,11 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         "shop_client/api",
     ])?;
     eprintln!("the API's description is valid, and six readers understand it");
-    try_out(root, &folder, &program)
+    try_out(root, &folder, &program, as_owner)
 }
 
-/// Starts a shop and checks its responses against the description.
-fn try_out(root: &Path, folder: &Path, program: &Path) -> Result<()> {
+/// Starts a shop and checks its responses against the description, as a shopper or as an owner.
+fn try_out(root: &Path, folder: &Path, program: &Path, as_owner: bool) -> Result<()> {
     let postgres = lockstep_embedded_postgres::provide(&root.join(".test-tools"), true)?;
     // Not in the checkout: an unprivileged PostgreSQL may not have access to it, below /root for example.
     let data = std::env::temp_dir().join(format!("lockstep-openapi-{}", std::process::id()));
@@ -124,6 +127,8 @@ fn try_out(root: &Path, folder: &Path, program: &Path) -> Result<()> {
         Command::new(python.join("python"))
             .args(["try.py", &format!("http://{address}")])
             .arg(python.join("schemathesis"))
+            .args([program, &data])
+            .arg(if as_owner { "owner" } else { "shopper" })
             .current_dir(folder),
     );
     // Gracefully, so that its private PostgreSQL terminates with it.

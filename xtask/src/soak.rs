@@ -9,7 +9,7 @@ use crate::tools;
 
 /// Reuses what `cargo test --workspace` has built: with a single package, or without a test, cargo would select other
 /// features and build every library again.
-const BUILD: [&str; 8] = [
+pub(crate) const BUILD: [&str; 8] = [
     "build",
     "--workspace",
     "--bin",

@@ -19,11 +19,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-edge", &["lockstep-telemetry"]),
     ("lockstep-embedded-postgres", &[]),
     ("lockstep-failpoint", &[]),
+    ("lockstep-images", &[]),
     (
         "lockstep-g2a",
         &["lockstep-clock", "lockstep-domain", "lockstep-telemetry"],
     ),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
+    ("lockstep-stripe-sandbox", &[]),
     (
         "lockstep-store",
         &[
@@ -35,6 +37,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lockstep-vault", &[]),
+    ("lockstep-vat", &["lockstep-domain"]),
+    ("lockstep-documents", &["lockstep-domain"]),
     (
         "lockstep-auth",
         &["lockstep-clock", "lockstep-domain", "lockstep-store", "lockstep-vault"],
@@ -42,6 +46,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "lockstep-mail",
         &["lockstep-domain", "lockstep-store", "lockstep-telemetry"],
+    ),
+    (
+        "lockstep-webhooks",
+        &["lockstep-clock", "lockstep-domain", "lockstep-store"],
     ),
     (
         "lockstep-cache",
@@ -68,6 +76,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "lockstep-clock",
             "lockstep-domain",
+            "lockstep-failpoint",
             "lockstep-store",
             "lockstep-telemetry",
         ],
@@ -82,12 +91,27 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-auth",
             "lockstep-payments",
             "lockstep-cache",
+            "lockstep-documents",
+            "lockstep-vat",
         ],
     ),
     ("lockstep-request", &["lockstep-domain", "lockstep-auth"]),
     (
+        "lockstep-import",
+        &["lockstep-domain", "lockstep-store", "lockstep-vault"],
+    ),
+    (
         "lockstep-admin",
-        &["lockstep-domain", "lockstep-store", "lockstep-auth"],
+        &[
+            "lockstep-clock",
+            "lockstep-domain",
+            "lockstep-store",
+            "lockstep-auth",
+            "lockstep-mail",
+            "lockstep-webhooks",
+            "lockstep-documents",
+            "lockstep-images",
+        ],
     ),
     (
         "lockstep-api",
@@ -98,7 +122,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-shop",
             "lockstep-admin",
             "lockstep-edge",
+            "lockstep-images",
         ],
+    ),
+    (
+        "lockstep-page",
+        &["lockstep-domain", "lockstep-auth", "lockstep-request", "lockstep-shop"],
     ),
     (
         "lockstep-web",
@@ -106,9 +135,22 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-clock",
             "lockstep-domain",
             "lockstep-auth",
-            "lockstep-request",
             "lockstep-shop",
             "lockstep-edge",
+            "lockstep-page",
+            "lockstep-images",
+        ],
+    ),
+    (
+        "lockstep-console",
+        &[
+            "lockstep-domain",
+            "lockstep-auth",
+            "lockstep-shop",
+            "lockstep-admin",
+            "lockstep-edge",
+            "lockstep-page",
+            "lockstep-images",
         ],
     ),
     (
@@ -134,20 +176,26 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-embedded-postgres",
             "lockstep-g2a",
             "lockstep-g2a-sandbox",
+            "lockstep-stripe-sandbox",
             "lockstep-store",
             "lockstep-vault",
             "lockstep-auth",
             "lockstep-mail",
+            "lockstep-webhooks",
             "lockstep-cache",
             "lockstep-sync",
             "lockstep-fulfilment",
             "lockstep-payments",
+            "lockstep-request",
+            "lockstep-vat",
+            "lockstep-import",
             "lockstep-shop",
             "lockstep-admin",
             "lockstep-edge",
             "lockstep-telemetry",
             "lockstep-api",
             "lockstep-web",
+            "lockstep-console",
         ],
     ),
     // Measures from outside; no crate may depend on it.
@@ -191,7 +239,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// External crates that only certain crates of ours may use in the product.
 const KEPT: &[(&str, &[&str])] = &[
     // xtask applies the migrations before the store can be compiled.
-    ("sqlx", &["lockstep-store", "lockstep-testkit", "xtask"]),
+    // The import reads another shop's database, never this shop's.
+    (
+        "sqlx",
+        &["lockstep-store", "lockstep-import", "lockstep-testkit", "xtask"],
+    ),
     ("redis", &["lockstep-cache", "lockstep-testkit"]),
     (
         "reqwest",
@@ -199,8 +251,11 @@ const KEPT: &[(&str, &[&str])] = &[
             "lockstep-g2a",
             "lockstep-g2a-sandbox",
             "lockstep-payments",
+            "lockstep-vat",
             "lockstep-web",
+            "lockstep-webhooks",
             "lockstep-soak",
+            "lockstep-stripe-sandbox",
             "lockstep-telemetry",
         ],
     ),

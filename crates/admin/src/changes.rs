@@ -16,7 +16,7 @@ use crate::{
     UserChangeError,
 };
 
-fn by_staff(by: &Admin) -> By {
+pub(crate) fn by_staff(by: &Admin) -> By {
     By::Staff(by.caller().user())
 }
 
@@ -32,7 +32,12 @@ impl BackOffice {
         change: &UserChange,
     ) -> Result<Option<UserDetail>, UserChangeError> {
         let caller = by.caller();
-        user_change::change(&self.store, caller.user(), caller.session(), id, change).await?;
+        let changed = user_change::change(&self.store, caller.user(), caller.session(), id, change).await;
+        if let Err(UserChangeError::BalanceChanged { .. }) = &changed {
+            // They are asked to look again.
+            user_change::refuse_balances(&self.store, caller.session(), id).await?;
+        }
+        changed?;
         Ok(self.user(by, id).await?)
     }
 

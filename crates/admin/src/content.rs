@@ -1,5 +1,6 @@
 //! Articles of the blog, and questions with their answers: what staff write.
 
+use chrono::{DateTime, Utc};
 use lockstep_auth::Admin;
 use lockstep_domain::admin::{ArticleForm, FaqForm, FaqList, Page, PostCreated, PostList, PostUpdated};
 use lockstep_domain::content::{Article, CategoryCount, Faq};
@@ -36,12 +37,19 @@ impl BackOffice {
         blog::create(&self.store, by.caller().user(), form).await
     }
 
-    /// Changes an article. Recorded in the audit log.
+    /// Changes an article; `seen` is when the article that the form showed was last changed, if it is to be compared.
+    /// Recorded in the audit log.
     ///
     /// # Errors
-    /// [`ChangeError::NotFound`], [`ChangeError::SlugTaken`], [`ChangeError::Store`].
-    pub async fn update_article(&self, by: &Admin, id: Uuid, form: &ArticleForm) -> Result<PostUpdated, ChangeError> {
-        blog::update(&self.store, by.caller().user(), id, form).await
+    /// [`ChangeError::NotFound`], [`ChangeError::SlugTaken`], [`ChangeError::Outdated`], [`ChangeError::Store`].
+    pub async fn update_article(
+        &self,
+        by: &Admin,
+        id: Uuid,
+        form: &ArticleForm,
+        seen: Option<DateTime<Utc>>,
+    ) -> Result<PostUpdated, ChangeError> {
+        blog::update(&self.store, by.caller().user(), id, form, seen).await
     }
 
     /// Deletes an article. Recorded in the audit log.
@@ -84,12 +92,18 @@ impl BackOffice {
         faqs::create(&self.store, by.caller().user(), form).await
     }
 
-    /// Changes a question. Recorded in the audit log.
+    /// Changes a question; `seen` is what the form showed, if it is to be compared. Recorded in the audit log.
     ///
     /// # Errors
-    /// [`ChangeError::NotFound`], [`ChangeError::Store`].
-    pub async fn update_faq(&self, by: &Admin, id: Uuid, form: &FaqForm) -> Result<Faq, ChangeError> {
-        faqs::update(&self.store, by.caller().user(), id, form).await
+    /// [`ChangeError::NotFound`], [`ChangeError::Outdated`], [`ChangeError::Store`].
+    pub async fn update_faq(
+        &self,
+        by: &Admin,
+        id: Uuid,
+        form: &FaqForm,
+        seen: Option<&Faq>,
+    ) -> Result<Faq, ChangeError> {
+        faqs::update(&self.store, by.caller().user(), id, form, seen).await
     }
 
     /// Deletes a question. Recorded in the audit log.

@@ -30,6 +30,15 @@ impl BackOffice {
         taxonomies::update(&self.store, by.caller().user(), taxonomy, id, form).await
     }
 
+    /// Gives all games of an entry another one instead and deletes it; returns how many games had it. Recorded in the audit
+    /// log.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`ChangeError::InUse`], [`ChangeError::Store`].
+    pub async fn merge_term(&self, by: &Admin, taxonomy: Taxonomy, id: Uuid, into: Uuid) -> Result<u64, ChangeError> {
+        taxonomies::merge(&self.store, by.caller().user(), taxonomy, id, into).await
+    }
+
     /// Deletes an entry that no game has. Recorded in the audit log.
     ///
     /// # Errors

@@ -1,25 +1,50 @@
 //! `/api/admin…`: the back office (`docs/http-api.md`), for staff with the permission that each route names.
 
 mod blog;
+mod branding;
+mod cache;
+mod cards;
 mod catalogue;
+mod email_queue;
+mod email_settings;
+mod email_templates;
+mod evidence;
 mod faq;
+mod files;
+mod g2a_settings;
+mod game_images;
 mod games;
+mod holds;
+mod keys;
 mod money;
 mod orders;
 mod people;
+mod prices;
+mod promo_batches;
 mod promo_codes;
 mod refused;
+mod reports;
 pub(crate) mod routes;
 mod sales;
+mod schedule;
+mod scripts;
 mod shoppers;
+mod supplier;
+mod supplier_orders;
 mod taxonomies;
+pub(crate) mod tokens;
+mod user_export;
 mod users;
+mod vat;
+mod webhooks;
+mod withdrawals;
 
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::routing::{MethodRouter, any};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use http::StatusCode;
 use http::request::Parts;
 use lockstep_admin::{BackOffice, Span};
 use lockstep_auth::{Admin, AuthError};
@@ -33,6 +58,8 @@ use crate::ApiState;
 use crate::error::{self, ApiError};
 use crate::params::Ask;
 use crate::visit::RequireAdmin;
+pub(crate) use game_images::{MAX_UPLOAD, is_upload};
+pub(crate) use keys::IMPORT;
 use routes::{Needs, StaffRoute};
 
 /// Highest page number.
@@ -45,14 +72,37 @@ pub(crate) fn description() -> utoipa::openapi::OpenApi {
     description.merge(people::Description::openapi());
     description.merge(catalogue::Description::openapi());
     description.merge(money::Description::openapi());
+    description.merge(cards::Description::openapi());
+    description.merge(withdrawals::Description::openapi());
+    description.merge(vat::Description::openapi());
+    description.merge(evidence::Description::openapi());
+    description.merge(holds::Description::openapi());
     description.merge(orders::Description::openapi());
+    description.merge(prices::Description::openapi());
     description.merge(promo_codes::Description::openapi());
+    description.merge(promo_batches::Description::openapi());
+    description.merge(schedule::Description::openapi());
     description.merge(users::Description::openapi());
     description.merge(blog::Description::openapi());
+    description.merge(branding::Description::openapi());
+    description.merge(email_queue::Description::openapi());
+    description.merge(email_settings::Description::openapi());
+    description.merge(email_templates::Description::openapi());
     description.merge(faq::Description::openapi());
+    description.merge(g2a_settings::Description::openapi());
+    description.merge(game_images::Description::openapi());
     description.merge(games::Description::openapi());
+    description.merge(keys::Description::openapi());
     description.merge(shoppers::Description::openapi());
+    description.merge(reports::Description::openapi());
+    description.merge(tokens::Description::openapi());
+    description.merge(user_export::Description::openapi());
     description.merge(taxonomies::Description::openapi());
+    description.merge(cache::Description::openapi());
+    description.merge(supplier::Description::openapi());
+    description.merge(supplier_orders::Description::openapi());
+    description.merge(scripts::Description::openapi());
+    description.merge(webhooks::Description::openapi());
     description
 }
 
@@ -61,14 +111,37 @@ pub(crate) fn routes() -> Vec<StaffRoute> {
     let mut routes = sales::routes();
     routes.extend(people::routes());
     routes.extend(catalogue::routes());
+    routes.extend(game_images::routes());
     routes.extend(money::routes());
+    routes.extend(cards::routes());
+    routes.extend(withdrawals::routes());
+    routes.extend(vat::routes());
+    routes.extend(evidence::routes());
+    routes.extend(holds::routes());
     routes.extend(orders::routes());
+    routes.extend(prices::routes());
     routes.extend(promo_codes::routes());
+    routes.extend(promo_batches::routes());
+    routes.extend(schedule::routes());
     routes.extend(users::routes());
     routes.extend(taxonomies::routes());
     routes.extend(shoppers::routes());
+    routes.extend(reports::routes());
+    routes.extend(tokens::routes());
+    routes.extend(user_export::routes());
     routes.extend(blog::routes());
+    routes.extend(branding::routes());
     routes.extend(faq::routes());
+    routes.extend(cache::routes());
+    routes.extend(supplier::routes());
+    routes.extend(supplier_orders::routes());
+    routes.extend(scripts::routes());
+    routes.extend(keys::routes());
+    routes.extend(email_queue::routes());
+    routes.extend(email_settings::routes());
+    routes.extend(email_templates::routes());
+    routes.extend(g2a_settings::routes());
+    routes.extend(webhooks::routes());
     routes
 }
 
@@ -81,6 +154,8 @@ pub(crate) fn no_route() -> MethodRouter<Arc<ApiState>> {
 pub(crate) struct RequireStaff {
     pub(crate) admin: Admin,
     pub(crate) office: BackOffice,
+    /// Public base URL of the shop.
+    pub(crate) public_url: String,
     /// When the request was authenticated.
     pub(crate) now: DateTime<Utc>,
 }
@@ -91,13 +166,21 @@ impl FromRequestParts<Arc<ApiState>> for RequireStaff {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
         let RequireAdmin(admin) = RequireAdmin::from_request_parts(parts, api).await?;
         // Only `StaffRoute` puts it there: a route that was registered in another way is closed.
-        let Needs(permission) = parts.extensions.get().ok_or(ApiError::Bug(None))?;
-        if !admin.may(*permission) {
+        let needs: Needs = *parts.extensions.get().ok_or(ApiError::Bug(None))?;
+        if needs.permission.is_some_and(|permission| !admin.may(permission)) {
             return Err(AuthError::Forbidden.into());
+        }
+        if needs.confirmed && admin.token().is_some() {
+            let why = "An API token cannot do this. Sign in.";
+            return Err(ApiError::refused(StatusCode::FORBIDDEN, "needs_a_session", &why));
+        }
+        if needs.confirmed && !api.shop.auth().is_confirmed(&admin).await? {
+            return Err(AuthError::NotConfirmed.into());
         }
         Ok(Self {
             admin,
             office: api.office.clone(),
+            public_url: api.settings.public_url.clone(),
             now: api.now(),
         })
     }

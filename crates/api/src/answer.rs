@@ -34,6 +34,12 @@ pub(crate) struct MessageWith<T> {
     data: T,
 }
 
+/// A PDF document.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it only describes the body")]
+pub(crate) struct PdfFile(Vec<u8>);
+
 /// Builds a response from serialised JSON.
 pub(crate) fn body(status: StatusCode, body: impl Into<Bytes>) -> Response {
     let mut response = streamed(Body::from(body.into()));

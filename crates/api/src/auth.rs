@@ -11,6 +11,7 @@ use lockstep_domain::account::{
 };
 use lockstep_domain::cart::Moved;
 use lockstep_domain::catalogue::Answer;
+use lockstep_domain::secret::Secret;
 use lockstep_shop::SignedIn;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
@@ -25,7 +26,7 @@ use crate::{Api, ApiState};
 #[derive(OpenApi)]
 #[openapi(
     tags((name = "auth", description = "Registration, login, tokens and e-mail verification")),
-    paths(register, login, logout, refresh, me, forgot_password, reset_password, send_verification_code, verify_email)
+    paths(register, login, logout, refresh, me, confirm, forgot_password, reset_password, send_verification_code, verify_email)
 )]
 pub(crate) struct Description;
 
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/auth/logout", post(logout)),
         ("/api/auth/refresh", post(refresh)),
         ("/api/auth/me", get(me)),
+        ("/api/auth/confirm", post(confirm)),
         ("/api/auth/forgot-password", post(forgot_password)),
         ("/api/auth/reset-password", post(reset_password)),
         ("/api/auth/send-verification-code", post(send_verification_code)),
@@ -188,6 +190,26 @@ pub(crate) async fn logout(State(api): Api, member: SignedInUser) -> Answered {
 pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
     let sent: Refresh = body.valid()?;
     answer::data(StatusCode::OK, &api.shop.auth().refresh(&sent.refresh_token).await?)
+}
+
+request_body! {
+    /// The password of the signed-in user.
+    struct Confirmation {
+        password: String = "password",
+    }
+}
+
+/// Confirms the session with the password, for five minutes.
+///
+/// What is dangerous in the back office requires it; a log-in counts as well.
+#[utoipa::path(post, path = "/api/auth/confirm", tag = "auth", operation_id = "confirmSession", security(("bearer" = [])), request_body = Confirmation,
+    responses((status = 200, body = Message), (status = 400, description = "The password is missing or wrong"),
+    (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
+pub(crate) async fn confirm(State(api): Api, member: SignedInUser, from: From, body: Body) -> Answered {
+    let Confirmation { password } = body.valid()?;
+    let password = Secret::new(password);
+    api.shop.auth().confirm(&member.caller, &password, &from.device).await?;
+    answer::message(StatusCode::OK, "Confirmed for five minutes")
 }
 
 /// Returns the profile of the signed-in user.

@@ -5,6 +5,10 @@
 //!
 //! Each body is defined once, with [`request_body!`]: the struct in the OpenAPI document is the struct that is read.
 
+mod objects;
+
+use std::collections::BTreeMap;
+
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, Request};
 use futures::TryStreamExt as _;
@@ -17,6 +21,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, MAX_BODY};
+
+pub(crate) use objects::{Objects, rate};
 
 /// A JSON object from a request body.
 #[derive(Default)]
@@ -51,7 +57,7 @@ impl<S: Sync> FromRequest<S> for RawBody {
 }
 
 /// Reads the whole body. Fails with [`ApiError::TooLarge`] beyond [`MAX_BODY`] bytes.
-async fn read(body: HttpBody) -> Result<Vec<u8>, ApiError> {
+pub(crate) async fn read(body: HttpBody) -> Result<Vec<u8>, ApiError> {
     let most = usize::try_from(MAX_BODY).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     let mut stream = body.into_data_stream();
@@ -274,6 +280,27 @@ impl<'b> Form<'b> {
         texts
     }
 
+    /// Optional values by name: texts, numbers and booleans, as text.
+    pub(crate) fn values(&mut self, path: &'static str) -> BTreeMap<String, String> {
+        let Some(value) = self.get(path) else {
+            return BTreeMap::new();
+        };
+        let text = |(name, value): (&String, &Value)| {
+            let text = match value {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                Value::Number(_) | Value::Bool(_) => value.to_string(),
+                Value::Array(_) | Value::Object(_) => return None,
+            };
+            Some((name.clone(), text))
+        };
+        let values = value.as_object().and_then(|values| values.iter().map(text).collect());
+        values.unwrap_or_else(|| {
+            self.fault(path, "wrong_type", "This field must be an object of texts by name");
+            BTreeMap::new()
+        })
+    }
+
     /// An optional boolean.
     fn flag(&mut self, path: &'static str) -> Option<bool> {
         let value = self.get(path)?;
@@ -316,6 +343,14 @@ impl<'b> Form<'b> {
         }
     }
 
+    /// An optional amount of money in EUR that `null` clears.
+    pub(crate) fn given_money(&mut self, path: &'static str) -> Given<Money> {
+        match self.fields.get(path)? {
+            Value::Null => Some(None),
+            _ => self.money(path).map(Some),
+        }
+    }
+
     /// An optional string that `null` or an empty text clears.
     pub(crate) fn given_text(&mut self, path: &'static str) -> Given<String> {
         self.changed_text(path)
@@ -337,10 +372,15 @@ impl<'b> Form<'b> {
         percent
     }
 
-    /// A required percentage; `None` only if it is missing or invalid, which is recorded.
-    pub(crate) fn required_percent(&mut self, path: &'static str) -> Option<Percent> {
-        self.missing(path);
-        self.percent(path)
+    /// An optional percentage, inner `None` for 0: what a form shows of a code that has none.
+    pub(crate) fn percent_or_zero(&mut self, path: &'static str) -> Given<Percent> {
+        let number = self.fields.get(path).and_then(Value::as_number);
+        let is_zero = number.is_some_and(|number| number.to_string().parse() == Ok(Money::ZERO));
+        if is_zero {
+            Some(None)
+        } else {
+            self.percent(path).map(Some)
+        }
     }
 
     /// A required game ID. The existing front-end sends the whole game object in one place; its `id` is read then.
@@ -356,13 +396,20 @@ impl<'b> Form<'b> {
         id.map(GameId)
     }
 
-    /// An optional amount of money in EUR: a number with at most two decimals.
+    /// An optional amount of money in EUR: a number with at most two decimals, or a sum of such that a client has computed
+    /// in binary floating point (0.1 + 0.2 = 0.30000000000000004).
     fn money(&mut self, path: &'static str) -> Option<Money> {
         let value = self.get(path)?;
         // The shortest decimal form of the number is what the client wrote, for every amount that the store can hold.
         match value.as_number().map(|number| number.to_string().parse::<Money>()) {
             Some(Ok(amount)) => return Some(amount),
             Some(Err(MoneyError::TooPrecise)) => {
+                let sum = value
+                    .as_number()
+                    .and_then(|number| Money::of_binary_sum(&number.to_string()));
+                if sum.is_some() {
+                    return sum;
+                }
                 self.fault(path, "too_precise", "This field must have at most two decimals");
             }
             Some(Err(MoneyError::OutOfRange)) => self.fault(path, "out_of_range", "This amount is too large"),

@@ -15,7 +15,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
 use crate::error::ApiError;
-use crate::params::{Ask, checked_text};
+use crate::params::{Ask, checked_slug};
 use crate::{Api, ApiState};
 
 /// Highest page number.
@@ -70,7 +70,7 @@ pub(crate) async fn articles(State(api): Api, ask: Ask) -> Answered {
     responses((status = 200, description = "The article", body = Answer<Article>), (status = 400, description = "Invalid slug"),
     (status = 404, description = "There is no such article")))]
 pub(crate) async fn article_by_slug(State(api): Api, Path(slug): Path<String>) -> Answered {
-    let slug = checked_text("slug", &slug)?;
+    let slug = checked_slug(&slug)?;
     answer::data(StatusCode::OK, &api.shop.article_by_slug(slug).await?)
 }
 

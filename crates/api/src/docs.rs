@@ -12,7 +12,10 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::{ApiError, Envelope as Failure};
-use crate::{account, admin, auth, cart, content, games, health, money, orders, stock_alerts, user, webhook, wishlist};
+use crate::{
+    account, admin, auth, cart, content, games, health, money, orders, receipts, stock_alerts, user, webhook, wishlist,
+    withdrawals,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -61,7 +64,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The OpenAPI documents of the API's parts, to be merged.
-fn parts() -> [utoipa::openapi::OpenApi; 11] {
+fn parts() -> [utoipa::openapi::OpenApi; 13] {
     [
         Description::openapi(),
         auth::Description::openapi(),
@@ -71,8 +74,10 @@ fn parts() -> [utoipa::openapi::OpenApi; 11] {
         stock_alerts::Description::openapi(),
         account::Description::openapi(),
         orders::Description::openapi(),
+        receipts::Description::openapi(),
         money::Description::openapi(),
         content::Description::openapi(),
+        withdrawals::Description::openapi(),
         admin::description(),
     ]
 }

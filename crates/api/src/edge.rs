@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::Request;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request};
+use lockstep_admin::MAX_IMPORT_BYTES;
 use lockstep_edge::{EdgeLayer, Failure, Limits, Policy, RequestId, Surface};
 
 use crate::Settings;
+use crate::admin::{IMPORT, MAX_UPLOAD, is_upload};
 use crate::cors::Cors;
 use crate::error::{ApiError, MAX_BODY};
 use crate::params::is_encoded_well;
@@ -35,6 +37,32 @@ pub(crate) fn layer(settings: &Settings) -> EdgeLayer<ApiSurface> {
     EdgeLayer::new(surface, limits)
 }
 
+/// How long an import may take, most of it the upload.
+const LONGEST_IMPORT: Duration = Duration::from_mins(10);
+
+/// How long the upload of a picture may take.
+const LONGEST_UPLOAD: Duration = Duration::from_mins(2);
+
+/// Maximum size of the body of a request in bytes, and how long it may take, if that is longer than usual: of files, which
+/// their handlers read as they arrive.
+fn limits(request: &Request<Body>) -> (u64, Duration) {
+    // Also with the doubled prefix that some front-ends send.
+    let path = request.uri().path();
+    let path = path
+        .strip_prefix("/api")
+        .filter(|rest| rest.starts_with("/api/"))
+        .unwrap_or(path);
+    if request.method() != Method::POST {
+        (MAX_BODY, Duration::ZERO)
+    } else if path == IMPORT {
+        (MAX_IMPORT_BYTES, LONGEST_IMPORT)
+    } else if is_upload(path) {
+        (MAX_UPLOAD, LONGEST_UPLOAD)
+    } else {
+        (MAX_BODY, Duration::ZERO)
+    }
+}
+
 impl ApiSurface {
     fn check(&self, request: &Request<Body>) -> Result<(), ApiError> {
         let headers = request.headers();
@@ -44,7 +72,8 @@ impl ApiSurface {
         let announced = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > MAX_BODY) {
+        let (most, _) = limits(request);
+        if announced.is_some_and(|length| length > most) {
             return Err(ApiError::TooLarge);
         }
         if !is_encoded_well(request.uri().path()) {
@@ -54,14 +83,28 @@ impl ApiSurface {
     }
 }
 
-impl Surface for ApiSurface {
+/// What the answer depends on.
+pub(crate) struct Asked {
     /// The origin of the page that asks.
-    type Read = Option<HeaderValue>;
+    origin: Option<HeaderValue>,
+    /// A route of staff's.
+    is_staffs: bool,
+}
+
+impl Surface for ApiSurface {
+    type Read = Asked;
 
     const POLICY: Policy = Policy::Api;
 
-    fn read(&self, request: &Request<Body>) -> Option<HeaderValue> {
-        request.headers().get(header::ORIGIN).cloned()
+    fn read(&self, request: &Request<Body>) -> Asked {
+        let path = request.uri().path();
+        Asked {
+            origin: request.headers().get(header::ORIGIN).cloned(),
+            // Also with the doubled prefix that some front-ends send.
+            is_staffs: ["/api/admin/", "/api/api/admin/"]
+                .iter()
+                .any(|below| path.starts_with(below)),
+        }
     }
 
     /// Answers a CORS preflight, and refuses what no handler may see.
@@ -76,8 +119,8 @@ impl Surface for ApiSurface {
         self.check(request).err().map(ApiError::into_response)
     }
 
-    fn time_limit(&self, _request: &Request<Body>) -> Duration {
-        self.time_limit
+    fn time_limit(&self, request: &Request<Body>) -> Duration {
+        self.time_limit.max(limits(request).1)
     }
 
     fn failed(&self, failure: Failure) -> Response {
@@ -89,10 +132,10 @@ impl Surface for ApiSurface {
         .into_response()
     }
 
-    fn finish(&self, origin: Option<HeaderValue>, id: &RequestId, mut response: Response) -> Response {
+    fn finish(&self, asked: Asked, id: &RequestId, mut response: Response) -> Response {
         if let Some(error) = response.extensions_mut().remove::<ApiError>() {
             let allow = response.headers_mut().remove(header::ALLOW);
-            response = error.render(Some(id.as_str()));
+            response = error.render(Some(id.as_str()), asked.is_staffs);
             if let Some(allow) = allow {
                 response.headers_mut().insert(header::ALLOW, allow);
             }
@@ -100,7 +143,7 @@ impl Surface for ApiSurface {
         }
         let headers = response.headers_mut();
         vary_by_origin(headers);
-        if let Some(origin) = origin {
+        if let Some(origin) = asked.origin {
             self.cors.permit(origin, headers);
         }
         response

@@ -55,6 +55,14 @@ pub(crate) enum ApiError {
         /// The current total.
         total: Money,
     },
+    /// Somebody else changed it since it was shown.
+    #[error("{message}")]
+    Outdated {
+        /// Message for people.
+        message: String,
+        /// What it is now, as `GET` answers.
+        current: Arc<serde_json::Value>,
+    },
     /// A browser sends the request for a page of another site.
     #[error("Requests from other sites are not allowed")]
     CrossSite,
@@ -118,6 +126,7 @@ impl ApiError {
             Self::NotAnObject(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::Refused { status, code, .. } => (*status, code),
             Self::PriceRisen { .. } => (StatusCode::CONFLICT, "price_risen"),
+            Self::Outdated { .. } => (StatusCode::CONFLICT, "outdated"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "route_not_found"),
@@ -131,13 +140,24 @@ impl ApiError {
         }
     }
 
-    /// Builds the error response. The log identifies the request by `request_id`.
-    pub(crate) fn render(&self, request_id: Option<&str>) -> Response {
+    /// The message for people. Screens of staff show nothing else of an error, so theirs names the first invalid field.
+    fn message(&self, is_staffs: bool) -> String {
+        match self {
+            Self::Fields(faults) if is_staffs => match faults.first() {
+                Some(fault) => format!("{self}: {}: {}.", fault.path, fault.msg.trim_end_matches('.')),
+                None => self.to_string(),
+            },
+            _ => self.to_string(),
+        }
+    }
+
+    /// Builds the error response, of a route of staff's or of shoppers. The log identifies the request by `request_id`.
+    pub(crate) fn render(&self, request_id: Option<&str>, is_staffs: bool) -> Response {
         let (status, code) = self.status_and_code();
         let envelope = Envelope {
             success: false,
             error: Body {
-                message: self.to_string(),
+                message: self.message(is_staffs),
                 code,
                 request_id,
                 errors: match self {
@@ -149,6 +169,10 @@ impl ApiError {
                         expected_total: *expected,
                         total: *total,
                     }),
+                    _ => None,
+                },
+                current: match self {
+                    Self::Outdated { current, .. } => Some(current),
                     _ => None,
                 },
             },
@@ -207,6 +231,10 @@ struct Body<'a> {
     /// The new price; present with the code `price_risen`.
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<NewPrice>,
+    /// What it is now; present with the code `outdated` of an e-mail template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Object)]
+    current: Option<&'a serde_json::Value>,
 }
 
 /// The price to which the client must agree again.
@@ -231,6 +259,7 @@ impl From<ShopError> for ApiError {
             ShopError::Refund(error) => error.into(),
             ShopError::Cancel(error) => error.into(),
             ShopError::Adjust(error) => error.into(),
+            ShopError::ConsentNeeded => Self::refused(StatusCode::CONFLICT, "consent_needed", &error),
             ShopError::Busy => Self::refused(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", &error),
         }
     }
@@ -249,9 +278,11 @@ impl From<AuthError> for ApiError {
             | AuthError::SecondFactorNeeded
             | AuthError::SecondFactorWrong
             | AuthError::NotSignedIn => (StatusCode::UNAUTHORIZED, None),
-            AuthError::Forbidden | AuthError::AdminNeedsSecondFactor | AuthError::Account(AccountError::Refused(_)) => {
-                (StatusCode::FORBIDDEN, None)
-            }
+            AuthError::Forbidden
+            | AuthError::AdminNeedsSecondFactor
+            | AuthError::NotConfirmed
+            | AuthError::Impersonation
+            | AuthError::Account(AccountError::Refused(_)) => (StatusCode::FORBIDDEN, None),
             AuthError::EmailTaken
             | AuthError::Account(
                 AccountError::EmailTaken
@@ -289,6 +320,7 @@ impl From<ShopperError> for ApiError {
             // The account was deleted after its token was issued.
             ShopperError::NoSuchShopper => StatusCode::UNAUTHORIZED,
             ShopperError::KeyReused => StatusCode::CONFLICT,
+            ShopperError::Refused(_) => StatusCode::FORBIDDEN,
             ShopperError::NoSuchGame => StatusCode::NOT_FOUND,
             ShopperError::OutOfStock
             | ShopperError::InStock

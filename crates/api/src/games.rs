@@ -16,12 +16,13 @@ use lockstep_domain::slug::is_slug;
 use lockstep_domain::{GameId, Money};
 use lockstep_request::has_version;
 use lockstep_shop::Cached;
+use uuid::Uuid;
 
 use crate::Api;
 use crate::answer::Answered;
 use crate::body::uuid_in;
 use crate::error::ApiError;
-use crate::params::{Ask, checked_text};
+use crate::params::{Ask, checked_slug, checked_text};
 
 /// Highest page number.
 const MAX_PAGE: u32 = 1_000_000;
@@ -205,10 +206,10 @@ pub(crate) async fn collections(State(api): Api, ask: Ask) -> Answered {
 ///
 /// A former slug finds the game as well; `slug` in the response is the current one.
 #[utoipa::path(get, path = "/api/games/slug/{slug}", tag = "games", operation_id = "getGameBySlug",
-    params(("slug" = String, Path, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Slug of the game, current or former")),
+    params(("slug" = String, Path, max_length = 300, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Slug of the game, current or former")),
     responses((status = 200, body = Answer<Game>), (status = 400, description = "`slug` is invalid"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn by_slug(State(api): Api, Path(slug): Path<String>, ask: Ask) -> Answered {
-    let slug = checked_text("slug", &slug)?.to_owned();
+    let slug = checked_slug(&slug)?.to_owned();
     // A text that cannot be a slug matches no game; skip the query.
     if !is_slug(&slug) {
         return Err(ApiError::NotFound("Game"));
@@ -229,14 +230,15 @@ pub(crate) async fn by_id(State(api): Api, Path(id): Path<String>, ask: Ask) -> 
 
 /// Returns games similar to a game.
 ///
-/// Returns an empty list for an unknown ID.
+/// Returns an empty list for an unknown ID, and for a text that is no ID.
 #[utoipa::path(get, path = "/api/games/{id}/similar", tag = "games", operation_id = "listSimilarGames", params(
-    ("id" = GameId, Path, description = "ID of the game"),
+    ("id" = String, Path, description = "ID of the game. Any other text is no game's, and the list is empty"),
     ("count" = Option<u32>, Query, minimum = 1, maximum = 50, description = "Number of games, 1–50 (default 10)")),
-    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`id` or `count` is invalid")))]
+    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`count` is invalid")))]
 pub(crate) async fn similar(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
-    let id = GameId(uuid_in("id", &id)?);
     let count = ask.number("count", 10, 1, MAX_COUNT)?;
+    // What is no UUID is no game's ID either; a front-end may ask with a slug. The nil UUID is no game's.
+    let id = GameId(Uuid::parse_str(&id).unwrap_or_default());
     Ok(serve(&api.shop.catalogue().similar(id, count).await?, &ask))
 }
 

@@ -19,15 +19,18 @@ mod edge;
 mod error;
 mod games;
 mod health;
+mod impersonation;
 mod money;
 mod orders;
 mod params;
+mod receipts;
 mod refusals;
 mod stock_alerts;
 mod user;
 mod visit;
 mod webhook;
 mod wishlist;
+mod withdrawals;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
 pub use docs::openapi;
+pub use webhook::WebhookTally;
 
 /// The services and settings that the API's handlers use.
 #[derive(Clone)]
@@ -60,6 +64,10 @@ pub struct ApiState {
     pub settings: Arc<Settings>,
     /// Renders the body of `/metrics` in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Counts G2A's webhooks.
+    pub webhooks: Arc<WebhookTally>,
+    /// The secrets that sign G2A's webhooks, as they change while the process runs; `None`: that of the settings.
+    pub event_secrets: Option<watch::Receiver<Vec<Secret>>>,
     /// Latest known status of G2A.
     pub supplier: watch::Receiver<SupplierStatus>,
     /// Cancelled when this process starts to shut down; `/readyz` then reports not ready, so that load balancers stop
@@ -68,6 +76,14 @@ pub struct ApiState {
 }
 
 impl ApiState {
+    /// The secrets that may have signed a webhook about G2A orders.
+    pub(crate) fn event_secrets(&self) -> Vec<Secret> {
+        match &self.event_secrets {
+            Some(secrets) => secrets.borrow().clone(),
+            None => vec![self.settings.webhook_secret.clone()],
+        }
+    }
+
     /// The current time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.shop.clock().now()
@@ -101,7 +117,7 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Number of trusted reverse proxies in front, and so the number of `X-Forwarded-For` entries to trust.
     pub trusted_proxies: usize,
-    /// Secret that signs webhooks about G2A orders.
+    /// Secret that signs webhooks about G2A orders, unless `ApiState::event_secrets` says otherwise.
     pub webhook_secret: Secret,
     /// Where the shop is for its users (`https://shop.example`), without a slash at its end.
     pub public_url: String,
@@ -169,7 +185,7 @@ pub fn router(state: ApiState) -> Router {
         .map(|path| (path, any(error::no_route)));
     let api = no_route.fold(api, add);
     let staff_only = ["/api/admin", "/api/admin/", "/api/admin/{*rest}"].map(|path| (path, admin::no_route()));
-    let api = staff_only.into_iter().fold(api, add);
+    let api = admin::tokens::layer(&state, staff_only.into_iter().fold(api, add));
     let docs = Router::from(docs::swagger_ui())
         .layer(map_response(docs::let_the_page_run))
         .layer(CompressionLayer::new());
@@ -240,8 +256,10 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         stock_alerts::routes(),
         account::routes(),
         orders::routes(),
+        receipts::routes(),
         money::routes(),
         content::routes(),
+        withdrawals::routes(),
     ] {
         routes.extend(more);
     }
@@ -249,8 +267,8 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     routes
 }
 
-/// Every route of staff: its method, its path, and the permission that it needs.
-pub fn staff_routes() -> Vec<(&'static str, &'static str, Permission)> {
+/// Every route of staff: its method, its path, and the permission that it needs; `None` if any member of staff may use it.
+pub fn staff_routes() -> Vec<(&'static str, &'static str, Option<Permission>)> {
     admin::routes()
         .into_iter()
         .flat_map(|route| {

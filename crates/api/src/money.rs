@@ -15,8 +15,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, RawBody, request_body, uuid_in};
 use crate::error::ApiError;
-use crate::orders::slice;
-use crate::params::Ask;
+use crate::params::{Ask, slice};
 use crate::visit::{Key, SignedInUser};
 use crate::{Api, ApiState};
 
@@ -28,7 +27,7 @@ const PAYMENT_SIGNATURE: &str = "x-payment-signature";
 #[derive(OpenApi)]
 #[openapi(
     tags((name = "money", description = "Balance, transactions and top-ups of the signed-in user")),
-    paths(balance, transactions, top_up, top_up_status, webhook)
+    paths(balance, transactions, top_up, top_up_status, webhook, terminal_webhook)
 )]
 pub(crate) struct Description;
 
@@ -39,6 +38,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/payment/balance-top-up", post(top_up)),
         ("/api/payment/top-ups/{id}", get(top_up_status)),
         ("/api/payment/webhook", post(webhook)),
+        ("/api/payment/terminal-webhook", post(terminal_webhook)),
     ]
 }
 
@@ -80,7 +80,7 @@ impl FromStr for Currency {
 /// Payment method.
 #[derive(Clone, Copy, ToSchema)]
 #[schema(rename_all = "lowercase")]
-enum Method {
+pub(crate) enum Method {
     Card,
     Trustly,
     Klarna,
@@ -90,7 +90,7 @@ enum Method {
 impl Method {
     const ALL: [Self; 4] = [Self::Card, Self::Trustly, Self::Klarna, Self::Apple];
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Card => "card",
             Self::Trustly => "trustly",
@@ -141,7 +141,7 @@ pub(crate) async fn top_up(State(api): Api, member: SignedInUser, Key(key): Key,
     let method = sent.payment_method.as_deref().map_or(Ok(Method::Card), str::parse)?;
     let view = api
         .shop
-        .begin_top_up(&member.caller, sent.amount, method.name(), key.as_ref())
+        .begin_top_up(&member.caller, &member.device, sent.amount, method.name(), key.as_ref())
         .await?;
     answer::data(StatusCode::OK, &view)
 }
@@ -174,4 +174,15 @@ pub(crate) async fn webhook(State(api): Api, headers: HeaderMap, RawBody(body): 
         (None, None) => Err(lockstep_shop::WebhookError::NotSigned),
     }?;
     answer::message(StatusCode::OK, "Taken")
+}
+
+/// Answers that unsigned reports of payment terminals are not taken: `POST /api/payment/webhook` takes signed ones.
+#[utoipa::path(post, path = "/api/payment/terminal-webhook", tag = "money", operation_id = "receiveTerminalEvent", responses(
+    (status = 200, description = "Never", body = Message), (status = 410, description = "Unsigned reports are not taken")))]
+pub(crate) async fn terminal_webhook() -> Answered {
+    Err(ApiError::refused(
+        StatusCode::GONE,
+        "gone",
+        &"Unsigned reports are not taken. Send signed ones to /api/payment/webhook.",
+    ))
 }

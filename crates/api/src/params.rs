@@ -8,6 +8,9 @@ use axum::extract::FromRequestParts;
 use http::HeaderValue;
 use http::header;
 use http::request::Parts;
+use lockstep_domain::ids::OrderId;
+use lockstep_shop::Slice;
+use uuid::Uuid;
 
 use crate::error::ApiError;
 
@@ -15,10 +18,23 @@ use crate::error::ApiError;
 const MAX_QUERY: usize = 8 * 1024;
 /// Maximum length of a text, in characters.
 const MAX_TEXT: usize = 100;
+/// Maximum length of a slug, in characters.
+const MAX_SLUG: usize = 300;
 /// Maximum number of values of a list.
 const MAX_VALUES: usize = 50;
 /// Number of neighbouring list values that are also read as one value with commas in it.
 const MAX_JOINED: usize = 3;
+
+/// Maximum page size of a shopper's list.
+const MAX_LIMIT: u32 = 100;
+/// Highest page number of a shopper's list.
+const MAX_PAGE: u32 = 100_000;
+
+/// Reads the requested page of a shopper's list from the query.
+pub(crate) fn slice(ask: &Ask) -> Result<Slice, ApiError> {
+    let page = ask.number("page", 1, 1, MAX_PAGE)?;
+    Ok(Slice::page(page, ask.number("limit", MAX_LIMIT, 1, MAX_LIMIT)?))
+}
 
 /// The parts of a request that handlers need.
 #[derive(Debug)]
@@ -43,14 +59,14 @@ impl<S: Sync> FromRequestParts<S> for Ask {
 }
 
 impl Ask {
-    /// Returns the only value of a parameter; repeated parameters are an error.
+    /// Returns the only value of a parameter, `None` if it is empty; repeated parameters are an error.
     fn one(&self, name: &'static str) -> Result<Option<&str>, ApiError> {
         let mut values = self.pairs.iter().filter(|(key, _)| key == name);
         let first = values.next();
         if values.next().is_some() {
             return Err(ApiError::invalid(name, "is given more than once"));
         }
-        Ok(first.map(|(_, value)| value.as_str()))
+        Ok(first.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty()))
     }
 
     /// Parses a parameter as a `T`.
@@ -65,6 +81,13 @@ impl Ask {
                     .map_err(|why: T::Err| ApiError::invalid(name, why.to_string()))
             })
             .transpose()
+    }
+
+    /// The order that a parameter names. The existing console sends it after each letter that is typed: a text that is no
+    /// ID is no order's, and the nil UUID is none's either.
+    pub(crate) fn order(&self, name: &'static str) -> Result<Option<OrderId>, ApiError> {
+        let id = |text: String| OrderId(Uuid::parse_str(&text).unwrap_or_default());
+        Ok(self.text(name)?.map(id))
     }
 
     /// Parses an integer from `least` to `most`.
@@ -136,14 +159,23 @@ impl Ask {
 
 /// Trims and checks a text: no control characters, at most [`MAX_TEXT`] characters.
 pub(crate) fn checked_text<'t>(name: &'static str, text: &'t str) -> Result<&'t str, ApiError> {
+    bounded_text(name, text, MAX_TEXT)
+}
+
+/// As [`checked_text`], for the slug of a game or an article.
+pub(crate) fn checked_slug(text: &str) -> Result<&str, ApiError> {
+    bounded_text("slug", text, MAX_SLUG)
+}
+
+fn bounded_text<'t>(name: &'static str, text: &'t str, most: usize) -> Result<&'t str, ApiError> {
     if text.chars().any(char::is_control) {
         return Err(ApiError::invalid(name, "must not hold control characters"));
     }
     let text = text.trim();
-    if text.chars().nth(MAX_TEXT).is_some() {
+    if text.chars().nth(most).is_some() {
         return Err(ApiError::invalid(
             name,
-            format!("must not be longer than {MAX_TEXT} characters"),
+            format!("must not be longer than {most} characters"),
         ));
     }
     Ok(text)

@@ -30,7 +30,11 @@ impl From<PlaceError> for ApiError {
             PlaceError::NoSuchGame(_) => (StatusCode::NOT_FOUND, "game_not_found"),
             PlaceError::OutOfStock { .. } => (StatusCode::BAD_REQUEST, "out_of_stock"),
             PlaceError::PromoCode(_) => (StatusCode::BAD_REQUEST, "invalid_promo_code"),
-            PlaceError::PromoBelowCost { .. } => (StatusCode::BAD_REQUEST, "promo_code_not_available"),
+            PlaceError::PromoBelowCost { .. } | PlaceError::PromoNotHere => {
+                (StatusCode::BAD_REQUEST, "promo_code_not_available")
+            }
+            PlaceError::PromoMinimum { .. } => (StatusCode::BAD_REQUEST, "promo_code_minimum"),
+            PlaceError::PromoFirstOrder => (StatusCode::BAD_REQUEST, "promo_code_first_order"),
             PlaceError::InsufficientBalance { .. } => (StatusCode::BAD_REQUEST, "insufficient_balance"),
             PlaceError::TooMuch => (StatusCode::BAD_REQUEST, "order_too_large"),
             PlaceError::KeyReused => (StatusCode::CONFLICT, "idempotency_key_reused"),
@@ -49,6 +53,7 @@ impl From<TopUpError> for ApiError {
             TopUpError::Amount { .. } => (StatusCode::BAD_REQUEST, "amount_out_of_range"),
             TopUpError::Method => (StatusCode::BAD_REQUEST, "unknown_payment_method"),
             TopUpError::Begin(BeginError::TooManyOpen) => (StatusCode::CONFLICT, "too_many_open_payments"),
+            TopUpError::Begin(BeginError::Limited { .. }) => (StatusCode::CONFLICT, "top_up_limited"),
             TopUpError::Begin(BeginError::KeyReused) => (StatusCode::CONFLICT, "idempotency_key_reused"),
             TopUpError::Begin(BeginError::NoSuchUser) => (StatusCode::UNAUTHORIZED, "not_signed_in"),
             TopUpError::Provider(_) => {
@@ -86,6 +91,10 @@ impl From<GoodwillError> for ApiError {
                 (StatusCode::BAD_REQUEST, "not_refundable")
             }
             GoodwillError::Own => (StatusCode::FORBIDDEN, "own_purchase"),
+            GoodwillError::Refused(_) => (StatusCode::FORBIDDEN, "has_more_permissions"),
+            GoodwillError::AccountDeleted => (StatusCode::CONFLICT, "account_deleted"),
+            GoodwillError::NotConfirmed { .. } => (StatusCode::FORBIDDEN, "confirmation_needed"),
+            GoodwillError::BeingReplaced => (StatusCode::CONFLICT, "key_being_replaced"),
             GoodwillError::AlreadyRefunded => (StatusCode::BAD_REQUEST, "already_refunded"),
             GoodwillError::TooMuch { .. } => (StatusCode::BAD_REQUEST, "refund_exceeds_payment"),
             GoodwillError::NotPositive => (StatusCode::BAD_REQUEST, "amount_not_positive"),
@@ -103,13 +112,14 @@ impl From<NotRefundable> for ApiError {
             NotRefundable::Bought => Self::refused(
                 StatusCode::BAD_REQUEST,
                 "not_cancellable",
-                &"This order is already delivered. Refund it instead.",
+                &"All of this order is delivered or being paid for at the supplier. Refund it once it is delivered.",
             ),
             NotRefundable::Refunded => Self::refused(
                 StatusCode::BAD_REQUEST,
                 "already_cancelled",
                 &"This order has already been cancelled",
             ),
+            NotRefundable::NotAllowed(_) => Self::refused(StatusCode::FORBIDDEN, "has_more_permissions", &error),
             NotRefundable::KeyReused => Self::refused(StatusCode::CONFLICT, "idempotency_key_reused", &error),
         }
     }

@@ -10,6 +10,7 @@
 mod javascript;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -67,6 +68,22 @@ pub(crate) struct Sent<'a> {
     timestamp: Option<&'a RawValue>,
 }
 
+/// Counts the webhooks that this process has received.
+#[derive(Debug, Default)]
+pub struct WebhookTally {
+    received: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl WebhookTally {
+    /// How many were received, and how many of them were refused.
+    pub fn counts(&self) -> (u64, u64) {
+        // In this order, so that there are never more refused ones than received.
+        let refused = self.refused.load(Ordering::Acquire);
+        (self.received.load(Ordering::Acquire), refused)
+    }
+}
+
 /// Acknowledgement of an event.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Received {
@@ -85,13 +102,13 @@ pub(crate) async fn g2a(
 ) -> Result<Json<Received>, ApiError> {
     let body = body.map_err(|_| ApiError::TooLarge)?;
     metrics::counter!("lockstep_webhook_events_total").increment(1);
-    let read = read(
-        &body,
-        &headers,
-        &api.settings.webhook_secret,
-        api.now().timestamp_millis(),
-    );
-    let event = match read.inspect_err(|_| metrics::counter!("lockstep_webhook_events_refused_total").increment(1))? {
+    api.webhooks.received.fetch_add(1, Ordering::AcqRel);
+    let read = read(&body, &headers, &api.event_secrets(), api.now().timestamp_millis());
+    let refuse = |_: &ApiError| {
+        metrics::counter!("lockstep_webhook_events_refused_total").increment(1);
+        api.webhooks.refused.fetch_add(1, Ordering::AcqRel);
+    };
+    let event = match read.inspect_err(refuse)? {
         Read::Event(event) if TYPES.contains(&event.kind.as_str()) => event,
         Read::Event(event) => {
             let unused = unused(Reason::KindNotHandled, Some(event.event_id), Some(event.kind));
@@ -139,7 +156,7 @@ fn unused(reason: Reason, event_id: Option<String>, kind: Option<String>) -> Unu
 }
 
 /// Reads the event of a request, after its fields, time and signature were checked.
-fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Result<Read, ApiError> {
+fn read(body: &[u8], headers: &HeaderMap, secrets: &[Secret], now_ms: i64) -> Result<Read, ApiError> {
     let sent: Sent<'_> =
         serde_json::from_slice(body).map_err(|_| ApiError::invalid("body", "it has to be a JSON object"))?;
     let header = |names: [&str; 2]| {
@@ -167,14 +184,16 @@ fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Resul
     if now_ms.checked_sub(sent_at).is_none_or(|skew| skew.abs() > SKEW_MS) {
         return Err(ApiError::invalid("timestamp", "it is more than five minutes off"));
     }
-    let rest = format!("{timestamp}{nonce}{}", secret.expose());
     let signature = hex::decode(&signature).map_err(|_| ApiError::BadSignature)?;
     // Signed as the sender's program writes it (without whitespace, or as JavaScript serialises what it parsed), or as
     // sent.
     let sent = payload.get();
-    let is_signed = fits(secret, &compact(sent), &rest, &signature)
-        || fits(secret, sent, &rest, &signature)
-        || javascript::stringify(sent).is_some_and(|form| fits(secret, &form, &rest, &signature));
+    let is_signed = secrets.iter().any(|secret| {
+        let rest = format!("{timestamp}{nonce}{}", secret.expose());
+        fits(secret, &compact(sent), &rest, &signature)
+            || fits(secret, sent, &rest, &signature)
+            || javascript::stringify(sent).is_some_and(|form| fits(secret, &form, &rest, &signature))
+    });
     if !is_signed {
         return Err(ApiError::BadSignature);
     }
@@ -289,7 +308,7 @@ mod tests {
 
         #[test]
         fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(read(&body, &HeaderMap::new(), &Secret::new("s"), 0).is_err());
+            prop_assert!(read(&body, &HeaderMap::new(), &[Secret::new("s")], 0).is_err());
         }
     }
 }

@@ -10,6 +10,9 @@ use lockstep_store::Store;
 use crate::config::Config;
 use crate::secrets::Secrets;
 
+/// The account of a demo's owner.
+pub(crate) const DEMO_OWNER: &str = "owner@demo.example";
+
 /// How long a command waits for a password to be hashed: no request times out, however busy the machine.
 const PATIENCE_AT_THE_COMMAND_LINE: Duration = Duration::from_mins(5);
 

@@ -111,6 +111,9 @@ pub(crate) enum Command {
         after_help = "Example:\n  lockstep promo create SUMMER --percent 1.5 --max-uses 200 --until 2027-09-01"
     )]
     Promo(PromoCommand),
+    /// VAT: the rates in force, and newer ones
+    #[command(subcommand, after_help = "Example:\n  lockstep vat update")]
+    Vat(VatCommand),
     /// Bring the database's schema up to date
     #[command(after_help = "Example:\n  lockstep migrate --database-url postgres://lockstep@db/lockstep")]
     Migrate,
@@ -120,6 +123,18 @@ pub(crate) enum Command {
         /// Also send a test e-mail to this address
         #[arg(long, value_name = "EMAIL")]
         send_mail: Option<String>,
+    },
+    /// Prove every invariant of the database, of a restored copy for example, and name each row that violates one; exit code 1
+    /// when there is one
+    #[command(
+        after_help = "Changes nothing: a role that may only read, and a standby, are enough.\n\n\
+                      Examples:\n  lockstep verify\n  \
+                      lockstep verify --database-url postgres://lockstep_verify@db/lockstep_restored --json"
+    )]
+    Verify {
+        /// Open this many sealed values of each kind, from a random place, instead of all
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+        sample: Option<u32>,
     },
     /// Compare orders, money, keys and G2A, and report what to do about each difference; exit code 1 when there is one
     #[command(after_help = "Examples:\n  lockstep reconcile            look only\n  \
@@ -147,13 +162,37 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: KeysCommand,
     },
+    /// Case files of disputes that a shop has signed
+    #[command(subcommand, after_help = "Example:\n  lockstep evidence verify evidence.json")]
+    Evidence(EvidenceCommand),
     /// Signed events of G2A's relays and payment providers that had no effect, as received
     #[command(
         subcommand,
         after_help = "Examples:\n  lockstep events list\n  lockstep events show 0198c0de-0000-7000-8000-000000000000"
     )]
     Events(EventsCommand),
-    /// Write the private database, its secrets and unsent e-mails to a folder; the store may be running
+    /// Move in: bring another shop's customers, orders, keys and games into this one, and report what it got wrong
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  lockstep import prisma postgresql://shop@db/shop --dry-run --report report.html\n  \
+                      lockstep import keys keys.csv --game portal-2"
+    )]
+    Import(ImportCommand),
+    /// Erase what is stored about a person: their account, and whatever names their address or devices; orders and bookings
+    /// stay without a name, and the law keeps receipts
+    #[command(
+        after_help = "Says what is stored, and asks for the address again unless --yes is given. It cannot be undone.\n\n\
+                      Examples:\n  lockstep erase ada@example.com\n  lockstep erase ada@example.com --yes --json"
+    )]
+    Erase {
+        /// Their e-mail address
+        #[arg(value_name = "EMAIL")]
+        email: String,
+        /// Do not ask. A balance that is left stays in the books, and nobody can spend it any more
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write the database, its secrets, unsent e-mails and the spool to a folder; the store may be running
     #[command(after_help = "Example:\n  lockstep backup /var/backups/lockstep-monday\n\n\
                             The folder then contains the secrets that open every sealed key: protect it like a key.")]
     Backup {
@@ -163,7 +202,7 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Restore a backup into the data folder; the store must not be running
+    /// Restore a backup into the data folder, as the private database; the store must not be running
     #[command(after_help = "Example:\n  lockstep restore /var/backups/lockstep-monday --data-dir ./data")]
     Restore {
         /// The folder that `lockstep backup` wrote
@@ -255,6 +294,81 @@ pub(crate) enum AdminCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Bring everything from the PostgreSQL database of a Prisma shop, which may still run; run again, it brings what is new
+    #[command(
+        after_help = "The report names each finding with its amount, what shows it, and what to do. Nothing of it is changed\n\
+                      without --settle.\n\nExamples:\n  \
+                      lockstep import prisma postgresql://shop@db/shop --dry-run --report report.html\n  \
+                      lockstep import prisma postgresql://shop@db/shop --report report.json\n  \
+                      lockstep import prisma postgresql://shop@db/shop --since 2027-06-01T08:00:00Z --settle refund_lost"
+    )]
+    Prisma {
+        /// The shop's own DATABASE_URL, or its DIRECT_URL
+        #[arg(value_name = "URL")]
+        url: String,
+        /// Write nothing; report what would be brought, and every finding
+        #[arg(long)]
+        dry_run: bool,
+        /// Write the report to this file: JSON (.json), a page (.html), else text; may be given several times
+        #[arg(long, value_name = "FILE")]
+        report: Vec<PathBuf>,
+        /// Only what changed since this day or moment (UTC), for the final switch
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        since: Option<DateTime<Utc>>,
+        /// Book what the report proposes for this kind of finding: refund_lost, keys_missing or paid_stuck (the money goes back
+        /// to the balance); may be given several times
+        #[arg(long, value_name = "KIND", conflicts_with = "dry_run", value_parser = lockstep_import::prisma::SETTLED_KINDS)]
+        settle: Vec<String>,
+    },
+    /// Bring keys from a file of License Manager or WC Serial Numbers, or from a list with one key a line, as stock
+    #[command(
+        after_help = "A line that a spreadsheet has damaged is refused with its number and the cure.\n\nExamples:\n  \
+                      lockstep import keys licenses.csv --dry-run\n  lockstep import keys keys.txt --game portal-2"
+    )]
+    Keys {
+        /// The file
+        file: PathBuf,
+        /// The game of all keys, by id or slug
+        #[arg(long, value_name = "ID|SLUG")]
+        game: Option<String>,
+        /// Write nothing; report each line that would not be taken
+        #[arg(long)]
+        dry_run: bool,
+        /// Write the report to this file: JSON (.json), a page (.html), else text; may be given several times
+        #[arg(long, value_name = "FILE")]
+        report: Vec<PathBuf>,
+    },
+    /// Bring products and customers from files of WooCommerce: its product CSV, and the JSON of its REST interface
+    #[command(after_help = "Example:\n  lockstep import woocommerce products.csv customers.json --dry-run")]
+    Woocommerce(Files),
+    /// Bring products and customers from CSV files of Shopify
+    #[command(after_help = "Example:\n  lockstep import shopify products_export.csv customers_export.csv --dry-run")]
+    Shopify(Files),
+    /// Delete what a run brought, as long as none of it was sold or shown
+    #[command(after_help = "Example:\n  lockstep import undo 0198c0de-0000-7000-8000-000000000000")]
+    Undo {
+        /// The run, as the import printed it
+        #[arg(value_name = "RUN")]
+        run: uuid::Uuid,
+    },
+}
+
+/// Files of another shop.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Files {
+    /// The files; what each holds is seen from its content
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Write nothing; report each row that would not be taken
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write the report to this file: JSON (.json), a page (.html), else text; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Compute every digest of the chain again; exit code 1 when a row was changed, removed or inserted
     #[command(
@@ -269,6 +383,20 @@ pub(crate) enum AuditCommand {
     /// Print every entry as a line of JSON, with its position and digests
     #[command(after_help = "Example:\n  lockstep audit export > audit.jsonl")]
     Export,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VatCommand {
+    /// Show the rates in force with their source and date, and what was stated about VAT
+    #[command(after_help = "Example:\n  lockstep vat show --json")]
+    Show,
+    /// Fetch rates, check them and store them; refuses what is incomplete, implausible or older than those in force
+    #[command(after_help = "Example:\n  lockstep vat update")]
+    Update {
+        /// Where the rates are. Default: LOCKSTEP_VAT_RATES_URL
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -353,6 +481,19 @@ pub(crate) enum EventsCommand {
     Show {
         /// Its id in the list
         id: uuid::Uuid,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Check the signature of a signed case file; needs no shop, and exits with 1 if it was changed
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// The shop's public key, 64 hexadecimal digits, as the shop has published it. Default: the one in the file, which
+        /// shows that nothing was changed, and not by whom it was signed
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
     },
 }
 

@@ -5,13 +5,18 @@ pub(crate) mod aside;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod doctor;
+pub(crate) mod erase;
 pub(crate) mod events;
+pub(crate) mod evidence;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod promo;
 pub(crate) mod reconcile;
 pub(crate) mod sandbox;
 pub(crate) mod sync;
+pub(crate) mod vat;
+pub(crate) mod verify;
 
 use anyhow::Result;
 

@@ -6,12 +6,14 @@
 
 mod buying;
 mod hidden;
+mod law;
 pub(crate) mod operator;
 mod payments;
 mod production;
 mod settings;
 mod shown;
 mod supplier;
+mod vat;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,11 +22,15 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use lockstep_clock::{Clock, Random};
-use lockstep_domain::Secret;
+use lockstep_console::ConsolePath;
 use lockstep_domain::cart::CartLimits;
+use lockstep_domain::consent::ConsentMode;
+use lockstep_domain::law::Duties;
 use lockstep_domain::price::{PriceBasis, Pricing};
+use lockstep_domain::{Money, Secret};
 use lockstep_mail::SmtpAddress;
 use lockstep_store::pools;
+use lockstep_webhooks::AddressPolicy;
 use rust_decimal::Decimal;
 
 pub(crate) use hidden::Hidden;
@@ -47,6 +53,9 @@ pub(crate) enum Metrics {
     },
 }
 
+/// The `SMTP_URL` of a shop whose staff enter the mail server.
+const MAIL_SERVER_OF_STAFF: &str = "database";
+
 /// The default address in production.
 const METRICS_IN_PRODUCTION: &str = "127.0.0.1:9464";
 
@@ -63,7 +72,17 @@ pub(crate) struct Config {
     pub(crate) bind: SocketAddr,
     pub(crate) metrics: Metrics,
     pub(crate) data_dir: PathBuf,
+    /// The operator has set the public address.
+    pub(crate) has_public_url: bool,
     pub(crate) public_url: String,
+    /// Where e-mails and payments lead shoppers: `public_url`, unless another front-end is in front of it.
+    pub(crate) front_url: String,
+    /// Folder of a built single-page front-end.
+    pub(crate) front: Option<PathBuf>,
+    /// The part of the feeds' addresses that nobody guesses.
+    pub(crate) feed_secret: Option<Secret>,
+    /// Where the console is.
+    pub(crate) console_path: ConsolePath,
     pub(crate) pg_bin: Option<PathBuf>,
     pub(crate) supplier: Supplier,
     pub(crate) rate_per_minute: u32,
@@ -76,24 +95,38 @@ pub(crate) struct Config {
     /// The operator accepts that the secret of stored keys is lost for good. From the command line only.
     pub(crate) accept_lost_keys: bool,
     pub(crate) payments: PaymentSettings,
+    /// The mail server; `None`: the one that staff have made the active one.
     pub(crate) smtp_url: Option<String>,
     pub(crate) mail_from: String,
     /// Number of e-mails sent in parallel.
     pub(crate) mail_connections: u32,
     pub(crate) shop_name: String,
+    /// The operator has set the name: it wins over the one that staff choose.
+    pub(crate) shop_name_is_set: bool,
+    /// Name of the shop's time zone; the database knows whether there is such a zone.
+    pub(crate) time_zone: String,
     /// The operator of the shop, shown on pages.
     pub(crate) operator: lockstep_web::Operator,
+    /// Who asks for consent to deliver keys at once.
+    pub(crate) consent: ConsentMode,
+    /// The duties that the shop fulfils.
+    pub(crate) duties: Duties,
     pub(crate) rate_limits: bool,
+    /// Where outgoing webhooks may go.
+    pub(crate) webhook_addresses: AddressPolicy,
     pub(crate) trusted_proxies: usize,
+    pub(crate) vat: vat::VatConfig,
     pub(crate) cart_limits: CartLimits,
     pub(crate) fulfilment: lockstep_fulfilment::Settings,
+    /// For buying other keys in place of faulty ones within 24 hours, EUR; zero: none are bought.
+    pub(crate) replacement_budget: Money,
     /// For tests of the program only.
     pub(crate) key_timeout: Option<Duration>,
     /// How long shutdown may take, and for how much of it connections are still accepted.
     pub(crate) shutdown: Duration,
     pub(crate) drain: Duration,
-    /// The secret that signs the webhooks of G2A's relays.
-    pub(crate) webhook_secret: Secret,
+    /// The secret that signs the webhooks of G2A's relays; `None`: the client id in use.
+    pub(crate) webhook_secret: Option<Secret>,
     /// The settings file that was named.
     pub(crate) settings_file: Option<PathBuf>,
     /// The rows of `lockstep config`.
@@ -108,6 +141,21 @@ impl Config {
     /// The folder that holds answers with keys until they are recorded.
     pub(crate) fn spool_folder(&self) -> PathBuf {
         self.data_dir.join("spool")
+    }
+
+    /// The address of the console.
+    pub(crate) fn console_url(&self) -> String {
+        format!("{}{}", self.public_url, self.console_path.as_str())
+    }
+
+    /// The file with the address of the Stripe sandbox of a running demo.
+    pub(crate) fn card_sandbox_address_file(&self) -> PathBuf {
+        self.data_dir.join("stripe-sandbox.url")
+    }
+
+    /// The file with the address of the built-in sandbox of a running store.
+    pub(crate) fn sandbox_address_file(&self) -> PathBuf {
+        self.data_dir.join("g2a-sandbox.url")
     }
 
     /// Validates the settings, each on its own and against each other.
@@ -135,6 +183,14 @@ impl Config {
         let rate_limits = on_or_off(settings.lockstep_rate_limits.as_deref(), "LOCKSTEP_RATE_LIMITS", true)?;
         if production && !rate_limits {
             bail!("LOCKSTEP_RATE_LIMITS cannot be off in production");
+        }
+        let private_webhooks = on_or_off(
+            settings.lockstep_webhook_private_addresses.as_deref(),
+            "LOCKSTEP_WEBHOOK_PRIVATE_ADDRESSES",
+            false,
+        )?;
+        if production && private_webhooks {
+            bail!("LOCKSTEP_WEBHOOK_PRIVATE_ADDRESSES cannot be on in production");
         }
         let mail_connections: u32 = parsed(
             settings.lockstep_mail_connections.as_deref(),
@@ -178,10 +234,26 @@ impl Config {
         if !(pools::LEAST..=1_000).contains(&db_connections) {
             bail!("LOCKSTEP_DB_CONNECTIONS is {db_connections}; it has to be 12 to 1000");
         }
+        let trusted_proxies = parsed(
+            settings.lockstep_trusted_proxies.as_deref(),
+            "LOCKSTEP_TRUSTED_PROXIES",
+            "0",
+        )?;
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
         let public_url = public_url.trim_end_matches('/').to_owned();
+        let front_url = settings.front_url.as_deref().unwrap_or(&public_url);
+        let front_url = front_url.trim_end_matches('/').to_owned();
+        let front = settings.front.clone().map(PathBuf::from);
+        if let Some(folder) = &front
+            && !folder.join("index.html").is_file()
+        {
+            bail!(
+                "LOCKSTEP_FRONT is {}, which holds no index.html; name the folder that the front-end's build made",
+                folder.display()
+            );
+        }
         let mut config = Self {
-            payments: payments::payments(settings, production, &public_url)?,
+            payments: payments::payments(settings, production, &front_url)?,
             production,
             database_url: settings.database_url.as_ref().map(exposed),
             db_connections,
@@ -197,7 +269,12 @@ impl Config {
                 },
             },
             data_dir: settings.data_dir.clone().unwrap_or_else(|| "data".into()).into(),
+            has_public_url: settings.public_url.is_some(),
             public_url,
+            front_url,
+            front,
+            feed_secret: feed_secret(settings.lockstep_feed_secret.as_ref())?,
+            console_path: console_path(settings.console_path.as_deref())?,
             pg_bin: settings.pg_bin.clone().map(PathBuf::from),
             supplier: supplier::supplier(settings)?,
             rate_per_minute,
@@ -224,6 +301,7 @@ impl Config {
             smtp_url: settings
                 .smtp_url
                 .as_ref()
+                .filter(|url| url.expose().trim() != MAIL_SERVER_OF_STAFF)
                 .map(|url| match SmtpAddress::parse(url.expose()) {
                     Ok(_) => Ok(exposed(url)),
                     Err(error) => bail!("SMTP_URL: {error}"),
@@ -235,15 +313,20 @@ impl Config {
                 .clone()
                 .unwrap_or_else(|| "Lockstep <shop@localhost>".into()),
             shop_name: settings.lockstep_shop_name.clone().unwrap_or_else(|| "Lockstep".into()),
+            shop_name_is_set: settings.lockstep_shop_name.is_some(),
+            time_zone: settings.lockstep_time_zone.clone().unwrap_or_else(|| "UTC".into()),
             operator: operator::read(settings)?,
+            consent: law::consent(settings, production)?,
+            duties: law::duties(settings, production)?,
             rate_limits,
+            webhook_addresses: AddressPolicy {
+                private_addresses: private_webhooks,
+                plain_http: !production,
+            },
             shutdown: Duration::from_secs(shutdown),
             drain: Duration::from_secs(drain),
-            trusted_proxies: parsed(
-                settings.lockstep_trusted_proxies.as_deref(),
-                "LOCKSTEP_TRUSTED_PROXIES",
-                "0",
-            )?,
+            trusted_proxies,
+            vat: vat::read(settings, trusted_proxies)?,
             cart_limits: CartLimits {
                 per_line,
                 lines,
@@ -251,13 +334,8 @@ impl Config {
             },
             key_timeout: buying::key_timeout(settings),
             fulfilment: buying::fulfilment(settings, Pricing { basis, markup_percent }, production)?,
-            webhook_secret: Secret::new(
-                settings
-                    .g2a_webhook_secret
-                    .as_ref()
-                    .or(settings.g2a_api_hash.as_ref())
-                    .map_or_else(|| lockstep_g2a_sandbox::Credentials::default().hash, exposed),
-            ),
+            replacement_budget: buying::replacement_budget(settings)?,
+            webhook_secret: settings.g2a_webhook_secret.as_ref().map(exposed).map(Secret::new),
             settings_file: None,
             shown: Vec::new(),
             clock: Clock::system(),
@@ -277,6 +355,17 @@ impl Config {
     pub(crate) fn is_demo(&self) -> bool {
         !self.production && matches!(self.supplier, Supplier::Sandbox)
     }
+
+    /// Whether the owner of a demo may enter by a printed link: with nothing but what the program brings itself, and only
+    /// programs of this machine reach it. Also behind a proxy of this machine the shop has an address of its own.
+    pub(crate) fn has_demo_link(&self) -> bool {
+        self.is_demo()
+            && self.database_url.is_none()
+            && matches!(self.payments.provider, PaymentProvider::Test)
+            && self.bind.ip().is_loopback()
+            && !self.has_public_url
+            && self.trusted_proxies == 0
+    }
 }
 
 fn exposed(hidden: &Hidden) -> String {
@@ -284,13 +373,14 @@ fn exposed(hidden: &Hidden) -> String {
 }
 
 fn demand_what_production_needs(settings: &Settings) -> Result<()> {
+    let is_of_staff = supplier::is_of_staff(settings);
     let needed = [
         ("DATABASE_URL", settings.database_url.is_some()),
         ("LOCKSTEP_PUBLIC_URL", settings.public_url.is_some()),
         ("G2A_API_URL", settings.g2a_api_url.is_some()),
         ("G2A_API_HASH", settings.g2a_api_hash.is_some()),
-        ("G2A_API_EMAIL", settings.g2a_api_email.is_some()),
-        ("G2A_API_SECRET", settings.g2a_api_secret.is_some()),
+        ("G2A_API_EMAIL", settings.g2a_api_email.is_some() || is_of_staff),
+        ("G2A_API_SECRET", settings.g2a_api_secret.is_some() || is_of_staff),
         ("JWT_SECRET", settings.jwt_secret.is_some()),
         ("JWT_REFRESH_SECRET", settings.jwt_refresh_secret.is_some()),
         ("LOCKSTEP_KEY_SECRET", settings.lockstep_key_secret.is_some()),
@@ -326,8 +416,33 @@ fn on_or_off(value: Option<&str>, name: &str, default: bool) -> Result<bool> {
     }
 }
 
+/// The part of the feeds' addresses that nobody guesses.
+fn feed_secret(given: Option<&Hidden>) -> Result<Option<Secret>> {
+    let Some(given) = given else { return Ok(None) };
+    let text = given.expose();
+    if !(16..=128).contains(&text.len())
+        || !text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    {
+        bail!("LOCKSTEP_FEED_SECRET has to be 16 to 128 letters, digits, - and _");
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+/// The path of the console.
+fn console_path(given: Option<&str>) -> Result<ConsolePath> {
+    let Some(given) = given else {
+        return Ok(ConsolePath::default());
+    };
+    let known = ConsolePath::ALL.into_iter().find(|path| path.as_str() == given);
+    known.ok_or_else(|| anyhow!("LOCKSTEP_CONSOLE_PATH is {given:?}; it has to be /admin or /console"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn resolve(settings: &Settings) -> Result<Config> {
@@ -348,6 +463,42 @@ mod tests {
         assert_eq!(config.bind.to_string(), "127.0.0.1:8080");
         assert_eq!(config.pricing, Pricing::default());
         assert_eq!(config.rate_per_minute, 600);
+    }
+
+    #[test]
+    fn the_console_leaves_its_path_to_a_front_end() {
+        let at = |path: &str| Settings {
+            console_path: Some(path.to_owned()),
+            ..Settings::default()
+        };
+        let config = resolve(&at("/console")).unwrap();
+        assert_eq!(config.console_url(), "http://127.0.0.1:8080/console");
+        for wrong in ["", "/", "console", "/console/", "/games"] {
+            assert!(
+                refused(&at(wrong)).contains("it has to be /admin or /console"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_front_end_has_a_page_and_gets_the_links() {
+        let empty = tempfile::tempdir().unwrap();
+        let front = |folder: &Path| Settings {
+            front: Some(folder.display().to_string()),
+            front_url: Some("https://front.example/".into()),
+            ..Settings::default()
+        };
+        assert!(refused(&front(empty.path())).contains("holds no index.html"));
+        std::fs::write(empty.path().join("index.html"), "").unwrap();
+        let config = resolve(&front(empty.path())).unwrap();
+        assert_eq!(config.front_url, "https://front.example");
+        assert_eq!(config.console_url(), "http://127.0.0.1:8080/admin");
+        assert_eq!(config.public_url, "http://127.0.0.1:8080");
+        assert_eq!(
+            config.payments.return_url,
+            "https://front.example/account/balance?topUp={id}"
+        );
     }
 
     #[test]
@@ -388,12 +539,58 @@ mod tests {
     }
 
     #[test]
+    fn the_mail_server_of_staff_is_chosen_by_name_or_by_default() {
+        for smtp_url in [None, Some("database".into())] {
+            let settings = Settings {
+                smtp_url,
+                ..Settings::default()
+            };
+            assert_eq!(resolve(&settings).unwrap().smtp_url, None);
+        }
+    }
+
+    #[test]
+    fn private_addresses_of_webhooks_are_refused_in_production() {
+        let with = |env: &str, switch: &str| Settings {
+            lockstep_env: Some(env.to_owned()),
+            lockstep_webhook_private_addresses: Some(switch.to_owned()),
+            ..Settings::default()
+        };
+        let config = resolve(&with("development", "on")).unwrap();
+        assert!(config.webhook_addresses.private_addresses && config.webhook_addresses.plain_http);
+        assert!(
+            !resolve(&Settings::default())
+                .unwrap()
+                .webhook_addresses
+                .private_addresses
+        );
+        assert!(refused(&with("production", "on")).starts_with("LOCKSTEP_WEBHOOK_PRIVATE_ADDRESSES"));
+        assert!(refused(&with("development", "yes")).starts_with("LOCKSTEP_WEBHOOK_PRIVATE_ADDRESSES"));
+    }
+
+    #[test]
     fn incomplete_g2a_account_is_refused() {
         let url_only = Settings {
             g2a_api_url: Some("https://api.example/v1".into()),
             ..Settings::default()
         };
         assert!(refused(&url_only).contains("G2A_API_HASH"));
+        let of_staff = |email: Option<&str>, env: Option<&str>| Settings {
+            g2a_api_url: Some("https://sandboxapi.g2a.com/v1/".into()),
+            g2a_api_hash: Some("database".into()),
+            g2a_api_email: email.map(Hidden::from),
+            lockstep_env: env.map(str::to_owned),
+            ..Settings::default()
+        };
+        let config = resolve(&of_staff(None, None)).unwrap();
+        assert!(matches!(&config.supplier, Supplier::Stored { oauth: false, .. }));
+        assert_eq!(config.supplier.environment(true).name(), "sandbox");
+        assert!(refused(&of_staff(Some("a@example.org"), None)).contains("must not be set"));
+        let message = refused(&of_staff(None, Some("production")));
+        assert!(
+            message.contains("SMTP_URL") && !message.contains("G2A_API"),
+            "{message}"
+        );
         let secret_only = Settings {
             g2a_api_secret: Some("s".into()),
             ..Settings::default()
@@ -438,6 +635,16 @@ mod tests {
             })
             .contains("LOCKSTEP_DB_CONNECTIONS")
         );
+        for secret in ["guessable", "a/secret/with/slashes"] {
+            let message = refused(&Settings {
+                lockstep_feed_secret: Some(secret.into()),
+                ..Settings::default()
+            });
+            assert!(
+                message.contains("LOCKSTEP_FEED_SECRET") && !message.contains(secret),
+                "{message}"
+            );
+        }
         assert!(
             refused(&Settings {
                 g2a_rate_per_minute: Some("0".into()),
@@ -445,6 +652,53 @@ mod tests {
             })
             .contains("G2A_RATE_PER_MINUTE")
         );
+    }
+
+    /// Who gets hold of the link is the owner: where anybody else reaches the program, there is none.
+    #[test]
+    fn a_demo_has_a_link_only_with_its_own_parts_and_on_this_machine() {
+        let usual = Settings::default;
+        assert!(resolve(&usual()).unwrap().has_demo_link());
+        for (what, settings) in [
+            (
+                "another database",
+                Settings {
+                    database_url: Some("postgres://db/shop".into()),
+                    ..usual()
+                },
+            ),
+            (
+                "another address",
+                Settings {
+                    bind: Some("0.0.0.0:8080".into()),
+                    ..usual()
+                },
+            ),
+            (
+                "a public address",
+                Settings {
+                    public_url: Some("https://shop.example".into()),
+                    ..usual()
+                },
+            ),
+            (
+                "a proxy",
+                Settings {
+                    lockstep_trusted_proxies: Some("1".into()),
+                    ..usual()
+                },
+            ),
+            (
+                "real money",
+                Settings {
+                    stripe_secret_key: Some("sk_test_1".into()),
+                    stripe_webhook_secret: Some("whsec_1".into()),
+                    ..usual()
+                },
+            ),
+        ] {
+            assert!(!resolve(&settings).unwrap().has_demo_link(), "{what}");
+        }
     }
 
     #[test]

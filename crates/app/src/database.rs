@@ -26,7 +26,7 @@ pub(crate) const SHARED_SESSIONS: &str = "DATABASE_URL leads through a connectio
     transactions to different server processes (PgBouncer: pool_mode = transaction or statement), where Lockstep's locks, \
     settings and notifications are lost; use a pool in session mode (pool_mode = session), or PostgreSQL's own address";
 
-/// Fails if there is no store: only `serve`, `migrate` and `restore` create one.
+/// Fails if there is no store: only `serve`, `migrate`, `restore` and `import prisma` create one.
 pub(crate) fn demand_store(config: &Config) -> Result<()> {
     ensure!(
         config.database_url.is_some() || Postgres::is_in(&config.data_dir),
@@ -47,7 +47,7 @@ pub(crate) struct Database {
     pub(crate) place: String,
     /// The connection string for PostgreSQL's programs. May hold a password.
     pub(crate) url: String,
-    /// The folder of the private server's programs, if known.
+    /// The folder of PostgreSQL's programs, if known.
     programs: Option<PathBuf>,
     private: Option<Postgres>,
 }
@@ -66,7 +66,7 @@ impl Database {
                 store,
                 place: "DATABASE_URL".into(),
                 url: url.clone(),
-                programs: None,
+                programs: config.pg_bin.clone(),
                 private: None,
             });
         }
@@ -107,19 +107,39 @@ impl Database {
         })
     }
 
-    /// The path of a PostgreSQL program in the private server's installation.
+    /// The same database for checks within this process: it does not own the private server, and is dropped, not closed.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            place: self.place.clone(),
+            url: self.url.clone(),
+            programs: None,
+            private: None,
+        }
+    }
+
+    /// The path of a PostgreSQL program: in the private server's installation, or else on this machine.
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
-        let folder = self
-            .programs
-            .as_deref()
-            .context("it is not known where the server's programs are")?;
+        let Some(folder) = self.programs.as_deref() else {
+            return on_machine(name).with_context(|| {
+                format!(
+                    "{name} is not on this machine; install PostgreSQL's client programs, not older than the server"
+                )
+            });
+        };
         let program = folder.join(name);
         ensure!(
             program.is_file(),
-            "{name} is not in {}, where the server's programs are; name a whole PostgreSQL with --pg-bin",
+            "{name} is not in {}, where PostgreSQL's programs are; name a whole PostgreSQL with --pg-bin",
             folder.display()
         );
         Ok(program)
+    }
+
+    /// The connection string for PostgreSQL's programs without its password, which the machine's process list would show,
+    /// and the password.
+    pub(crate) fn url_and_password(&self) -> (String, Option<String>) {
+        for_libpq(&self.url)
     }
 
     /// Whether the database is the private one.
@@ -181,6 +201,121 @@ impl Database {
             if let Ok(Err(error)) = stopped {
                 tracing::warn!("{error}");
             }
+        }
+    }
+}
+
+/// A program on the `PATH`, or of the newest PostgreSQL that Debian's packages have installed.
+fn on_machine(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut usual: Vec<(u32, PathBuf)> = usual
+        .filter_map(|version| Some((version.file_name().to_str()?.parse().ok()?, version.path().join("bin"))))
+        .collect();
+    usual.sort();
+    std::env::split_paths(&path)
+        .chain(usual.into_iter().rev().map(|(_, folder)| folder))
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+}
+
+/// An address in the form that libpq takes, without its password, and the password.
+fn for_libpq(url: &str) -> (String, Option<String>) {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return (url.to_owned(), None);
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut password = None;
+    let authority = match authority.rsplit_once('@') {
+        Some((user, hosts)) => match user.split_once(':') {
+            Some((user, secret)) => {
+                password = Some(percent_decoded(secret));
+                format!("{user}@{hosts}")
+            }
+            None => authority.to_owned(),
+        },
+        None => authority.to_owned(),
+    };
+    let (mut pairs, mut hosts_are_several) = (Vec::new(), authority.contains(','));
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        // Other names that the shop's own connections take.
+        let name = match name {
+            "ssl-mode" => "sslmode",
+            "ssl-root-cert" | "ssl-ca" => "sslrootcert",
+            "ssl-cert" => "sslcert",
+            "ssl-key" => "sslkey",
+            name => name,
+        };
+        match name {
+            "password" => password = Some(percent_decoded(value)),
+            "statement-cache-capacity" | "target_session_attrs" => {}
+            name => {
+                hosts_are_several |= name == "host" && (value.contains(',') || value.contains("%2C"));
+                pairs.push(format!("{name}={value}"));
+            }
+        }
+    }
+    if hosts_are_several {
+        pairs.push("target_session_attrs=read-write".to_owned());
+    }
+    let query = if pairs.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", pairs.join("&"))
+    };
+    (format!("{scheme}://{authority}{path}{query}"), password)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = after
+            .get(..2)
+            .filter(|_| first == b'%')
+            .and_then(|digits| hex::decode(digits).ok());
+        if let Some([byte]) = escaped.as_deref() {
+            bytes.push(*byte);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_get_an_address_of_their_form_and_the_password_apart() {
+        for (url, expected, password) in [
+            (
+                "postgres://u:p%40%3A%25é@h/d?sslmode=require",
+                "postgres://u@h/d?sslmode=require",
+                Some("p@:%é"),
+            ),
+            (
+                "postgres://u:p@a:1,b:2/d",
+                "postgres://u@a:1,b:2/d?target_session_attrs=read-write",
+                Some("p"),
+            ),
+            (
+                "postgres://u@h/d?ssl-ca=/c&statement-cache-capacity=5&password=p%20q",
+                "postgres://u@h/d?sslrootcert=/c",
+                Some("p q"),
+            ),
+            ("postgres://u@h/d", "postgres://u@h/d", None),
+            ("postgres://%2Frun%2Fpg/d", "postgres://%2Frun%2Fpg/d", None),
+            ("postgres://u:100%@h/d", "postgres://u@h/d", Some("100%")),
+        ] {
+            let found = for_libpq(url);
+            assert_eq!((found.0.as_str(), found.1.as_deref()), (expected, password), "{url}");
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use lockstep_clock::Clock;
-use lockstep_store::{Store, mail};
+use lockstep_mail::{Delivery, EmailTransportError};
+use lockstep_store::{Store, mail, webhooks};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -90,24 +91,51 @@ pub(crate) async fn serve(listener: TcpListener, metrics: PrometheusHandle, stop
 }
 
 /// Updates the gauges of the e-mail queue. While the database is unavailable they keep their values.
-pub(crate) async fn watch_mail(store: Store, clock: Clock, stop: CancellationToken) {
+pub(crate) async fn watch_mail(store: Store, delivery: Delivery, clock: Clock, stop: CancellationToken) {
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         let looked =
             async { Ok::<_, lockstep_store::StoreError>((mail::counts(&store).await?, mail::oldest(&store).await?)) };
         match looked.await {
-            Ok(((waiting, given_up), oldest)) => {
+            Ok((counts, oldest)) => {
                 let age = oldest
                     .and_then(|oldest| (clock.now() - oldest).to_std().ok())
                     .unwrap_or_default();
-                metrics::gauge!("lockstep_mail_waiting").set(gauge(waiting));
-                metrics::gauge!("lockstep_mail_given_up").set(gauge(given_up));
+                metrics::gauge!("lockstep_mail_waiting").set(gauge(counts.pending));
+                metrics::gauge!("lockstep_mail_announcements_waiting").set(gauge(counts.announcements));
+                metrics::gauge!("lockstep_mail_given_up").set(gauge(counts.given_up));
                 metrics::gauge!("lockstep_mail_oldest_seconds").set(age.as_secs_f64());
             }
             Err(error) => tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "could not read the e-mail queue"
+            ),
+        }
+        match delivery.transport().await {
+            Ok(_) => metrics::gauge!("lockstep_mail_server_missing").set(0.0),
+            Err(EmailTransportError::NoServer(_)) => metrics::gauge!("lockstep_mail_server_missing").set(1.0),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Updates the gauges of outgoing webhooks. While the database is unavailable they keep their values.
+pub(crate) async fn watch_webhooks(store: Store, stop: CancellationToken) {
+    let mut every = tokio::time::interval(PERIOD);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        match webhooks::figures(&store).await {
+            Ok(figures) => {
+                let many = |list: usize| gauge(u64::try_from(list).unwrap_or(u64::MAX));
+                metrics::gauge!("lockstep_outgoing_webhooks_waiting").set(gauge(figures.waiting));
+                metrics::gauge!("lockstep_outgoing_webhooks_oldest_seconds").set(gauge(figures.oldest_due));
+                metrics::gauge!("lockstep_outgoing_webhook_endpoints_failing").set(many(figures.failing.len()));
+                metrics::gauge!("lockstep_outgoing_webhook_endpoints_disabled").set(many(figures.disabled.len()));
+            }
+            Err(error) => tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "could not read the outgoing webhooks"
             ),
         }
     }

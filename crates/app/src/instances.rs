@@ -64,21 +64,38 @@ fn settings(config: &Config, secrets: Option<&Secrets>) -> Vec<Setting> {
         Setting::plain("G2A_MARKUP_PERCENT", pricing.markup_percent.normalize().to_string()),
         Setting::plain("G2A_PRICE_BASIS", basis),
         Setting::plain("G2A_ALLOWED_LOSS", config.fulfilment.allowed_loss.to_string()),
+        Setting::plain("LOCKSTEP_REPLACEMENT_BUDGET", config.replacement_budget.to_string()),
         Setting::plain(
             "LOCKSTEP_PREORDER_DAYS",
             (config.fulfilment.preorder_patience.as_secs() / 86_400).to_string(),
         ),
         Setting::plain("LOCKSTEP_CART_MAX_COPIES", config.cart_limits.per_line.to_string()),
         Setting::plain("LOCKSTEP_CART_MAX_LINES", config.cart_limits.lines.to_string()),
+        Setting::plain("LOCKSTEP_TIME_ZONE", config.time_zone.as_str()),
+        // They decide which reductions cached answers show.
+        Setting::plain("LOCKSTEP_COUNTRY", config.duties.country.as_deref().unwrap_or("none")),
+        Setting::plain(
+            "LOCKSTEP_DUTIES_OFF",
+            config
+                .duties
+                .off
+                .iter()
+                .map(|duty| duty.as_str())
+                .collect::<Vec<_>>()
+                .join(","),
+        ),
         Setting::plain("STRIPE_SECRET_KEY", provider(&config.payments.provider)),
         Setting::plain(
             "G2A_API_URL",
             match &config.supplier {
-                Supplier::Account { url, .. } => url,
+                Supplier::Account { url, .. } | Supplier::Stored { url, .. } => url,
                 Supplier::Sandbox => "the built-in sandbox",
             },
         ),
     ];
+    if matches!(config.supplier, Supplier::Stored { .. }) {
+        all.push(Setting::plain("G2A_API_HASH", "database"));
+    }
     if let Some(secrets) = secrets {
         let hashed = |name: &'static str, value: &str| Setting {
             name,

@@ -14,7 +14,9 @@ mod figures;
 mod instances;
 mod listen;
 mod logging;
+mod operation;
 mod output;
+mod payments;
 mod schedule;
 mod secrets;
 mod serve;
@@ -22,8 +24,10 @@ mod shutdown;
 mod starting;
 mod startup_gate;
 mod supplier;
+mod supplier_calls;
 mod supply;
 mod sweeping;
+mod verifying;
 
 use std::process::ExitCode;
 
@@ -124,9 +128,13 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
             commands::admin::role(&config, output, &email, &role).await?;
         }
         Command::Audit(what) => return commands::audit::run(&config, output, what).await,
+        Command::Vat(what) => commands::vat::run(&config, output, what).await?,
+        Command::Import(what) => commands::import::run(&config, output, what).await?,
+        Command::Erase { email, yes } => commands::erase::run(&config, output, &email, yes).await?,
         Command::Promo(what) => commands::promo::run(&config, output, what).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor { send_mail } => return commands::doctor::run(&config, output, send_mail.as_deref()).await,
+        Command::Verify { sample } => return commands::verify::run(&config, output, sample).await,
         Command::Reconcile { reviewed: Some(id), .. } => {
             return commands::reconcile::reviewed(&config, output, id).await;
         }
@@ -145,6 +153,7 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
         Command::Keys {
             what: cli::KeysCommand::Aside(what),
         } => commands::aside::run(&config, output, what).await?,
+        Command::Evidence(what) => return commands::evidence::run(output, &what),
         Command::Events(what) => commands::events::run(&config, output, what).await?,
         Command::Backup { folder, force } => commands::backup::backup(&config, &folder, force, output).await?,
         Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,

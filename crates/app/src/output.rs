@@ -54,6 +54,13 @@ impl Output {
         }
     }
 
+    /// Tells a person on stderr how far a long command is; a program reads results only.
+    pub(crate) fn progress(self, text: &str) {
+        if !self.json {
+            eprintln!("lockstep: {text}");
+        }
+    }
+
     /// Asks a person at the terminal.
     pub(crate) fn prompt(text: &str) -> Result<()> {
         let mut stderr = std::io::stderr().lock();

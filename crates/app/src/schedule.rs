@@ -5,13 +5,14 @@
 //! wait after an incomplete run is logged with its end, and the first synchronisation of a shop logs its progress,
 //! because until then the shop is empty.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lockstep_clock::Clock;
-use lockstep_store::sync::{RunStatus, freshness, last_runs, refresh_flags};
-use lockstep_store::{Result, Store};
-use lockstep_sync::schedule::{Past, Schedule, Unfinished, due, next};
+use lockstep_store::Store;
+use lockstep_store::sync::{RunStatus, refresh_flags};
+use lockstep_sync::schedule::{Past, Schedule, Unfinished, due, next, past};
 use lockstep_sync::{Context, Progress, SyncError, What};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ const TELL_PERIOD: Duration = Duration::from_secs(5);
 const FLAGS_PERIOD: Duration = Duration::from_hours(1);
 
 /// Runs until `stop` is cancelled. A run in progress stops at the next page and is resumed later.
-pub(crate) async fn work(store: Store, context: Context, clock: Clock, stop: CancellationToken) {
+pub(crate) async fn work(store: Store, context: Arc<Context>, clock: Clock, stop: CancellationToken) {
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let schedule = Schedule::default();
@@ -132,10 +133,4 @@ fn in_words(now: &Progress) -> String {
         }
         None => format!("{} pages, {games}", counts.pages_read),
     }
-}
-
-async fn past(store: &Store) -> Result<Past> {
-    let freshness = freshness(store).await?;
-    let runs = store.read(|tx| Box::pin(last_runs(tx))).await?.value;
-    Ok(Past::new(freshness, &runs))
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use lockstep_api::{SupplierState, SupplierStatus};
 use lockstep_cache::Cache;
 use lockstep_clock::Clock;
+use lockstep_domain::cache_pattern::SYNC_PROGRESS_KEY;
 use lockstep_store::Store;
 use lockstep_store::fulfilment::stops;
 use lockstep_store::sync::{RunStatus, freshness, recent_runs};
@@ -102,8 +103,7 @@ pub(crate) async fn judge(
     }
 }
 
-/// The Redis key of a synchronisation's progress, for dashboards, and its expiry.
-const PROGRESS_KEY: &str = "g2a:sync:progress";
+/// Expiry of a synchronisation's progress in Redis.
 const PROGRESS_TTL: Duration = Duration::from_hours(1);
 
 /// Publishes the progress of this process's synchronisations in Redis, at most once a second, and always the last one.
@@ -115,7 +115,7 @@ pub(crate) async fn publish(
     while let Some(Ok(())) = stop.run_until_cancelled(progress.changed()).await {
         let now = progress.borrow_and_update().clone();
         if let Some(text) = now.and_then(|now| serde_json::to_string(&now).ok())
-            && let Err(error) = cache.leave_note(PROGRESS_KEY, &text, PROGRESS_TTL).await
+            && let Err(error) = cache.leave_note(SYNC_PROGRESS_KEY, &text, PROGRESS_TTL).await
         {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,

@@ -53,6 +53,21 @@ impl Auth {
         account.ok_or(AuthError::Account(AccountError::NotFound))
     }
 
+    /// Confirms the caller's session with their password, for five minutes: what is dangerous for the shop requires it.
+    ///
+    /// # Errors
+    /// [`AuthError::WrongPassword`], [`AuthError::NotSignedIn`] when the session has ended meanwhile,
+    /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.confirm", skip_all)]
+    pub async fn confirm(&self, caller: &CurrentUser, password: &Secret, device: &ClientInfo) -> Result<(), AuthError> {
+        self.confirmed(caller, password, device).await?;
+        if staff::confirm(&self.0.store, caller.session()).await? {
+            Ok(())
+        } else {
+            Err(AuthError::NotSignedIn)
+        }
+    }
+
     /// Changes the caller's password. All other sessions end, and the user receives an e-mail.
     ///
     /// # Errors

@@ -42,6 +42,12 @@ pub enum AuthError {
     /// An administrator who must set up or give a second factor first (403).
     #[error("Forbidden: administrators need two-factor authentication. Set it up, then log in with it.")]
     AdminNeedsSecondFactor,
+    /// A member of staff who must give their password again first (403).
+    #[error("Forbidden: give your password again first. Log in anew, then repeat this.")]
+    NotConfirmed,
+    /// Staff who act as a customer may not do this (403).
+    #[error("Forbidden: not possible while you act as a customer. End that first.")]
+    Impersonation,
     /// An account with this address exists (409; the front-end matches `already exists`).
     #[error("User with this email already exists")]
     EmailTaken,
@@ -84,6 +90,8 @@ impl AuthError {
             Self::NotSignedIn => "not_signed_in",
             Self::Forbidden => "forbidden",
             Self::AdminNeedsSecondFactor => "admin_needs_second_factor",
+            Self::NotConfirmed => "confirmation_needed",
+            Self::Impersonation => "impersonation",
             Self::EmailTaken => "email_taken",
             Self::WrongPassword => "wrong_password",
             Self::LinkNotValid => "link_not_valid",

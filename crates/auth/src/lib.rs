@@ -8,11 +8,13 @@
 //! change or a role change applies from the next request on. Only [`Auth::authenticate`] and [`Auth::admin`] return a
 //! [`CurrentUser`] or an [`Admin`]; an endpoint that skips the check has nothing to pass on.
 
+mod api_token;
 mod code;
 pub mod cookies;
 mod error;
 pub mod guest_token;
 mod hs256;
+mod impersonation;
 pub mod limits;
 pub mod password;
 mod recovery;
@@ -29,11 +31,17 @@ use std::time::Duration;
 
 use lockstep_clock::{Clock, Random};
 use lockstep_store::Store;
+use tokio::sync::Semaphore;
 
+pub use api_token::is_api_token;
 pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME, verification_code};
 pub use current_user::{Admin, CurrentUser};
 pub use error::AuthError;
+pub use impersonation::ImpersonationToken;
 pub use lockstep_store::accounts::AccountError;
+pub use lockstep_store::acting::{ActingToken, as_customer, with_token};
+pub use lockstep_store::api_tokens::TokenError as ApiTokenError;
+pub use lockstep_store::impersonations::ImpersonationError;
 pub use lockstep_store::sessions::ClientInfo;
 pub use lockstep_vault::{Keys, Unreadable};
 pub use recovery::RECOVERY_CODES;
@@ -110,6 +118,8 @@ struct Inner {
     reset_time: Duration,
     clock: Clock,
     random: Random,
+    /// Places for look-ups of API tokens.
+    api_tokens: Semaphore,
 }
 
 impl Auth {
@@ -130,6 +140,7 @@ impl Auth {
             reset_time: settings.reset_time,
             clock: settings.clock,
             random: settings.random,
+            api_tokens: Semaphore::new(api_token::AT_ONCE),
         })))
     }
 

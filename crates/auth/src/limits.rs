@@ -149,6 +149,20 @@ impl RateLimits {
         self.take_all(self.of_user(actions, user)).await
     }
 
+    /// Counts something that sends an e-mail to `recipient` against the client's address and against the recipient; if either
+    /// refuses, against neither.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn take_recipient(
+        &self,
+        action: Action,
+        device: &ClientInfo,
+        recipient: &Email,
+    ) -> Result<(), AuthError> {
+        self.take(action, device, Subject::Address(recipient)).await
+    }
+
     /// Gives back one attempt of an action of a user.
     pub async fn give_back_user(&self, action: Action, user: UserId) {
         self.give_back(&Attempt(self.of_user(&[action], user))).await;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lockstep_domain::account::{AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Registration, Role, TokenPair};
+use lockstep_domain::account::{
+    AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Email, NewPassword, Registration, Role, TokenPair,
+};
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::totp::Proof;
@@ -10,6 +12,7 @@ use lockstep_store::accounts::{self, Account, AccountError, Login, NewAccount};
 use lockstep_store::sessions::{self, ClientInfo, NewSession, Rotation};
 use uuid::Uuid;
 
+use crate::error::refused;
 use crate::limits::{Action, Subject};
 use crate::password::Verdict;
 use crate::token::{Kind, TokenSubject};
@@ -97,6 +100,12 @@ impl Auth {
             .limits
             .take_account(Action::LOGIN, device, subject, known_place)
             .await?;
+        // Only of an account with a second factor may the end of what was typed be its code.
+        let has_factor = account
+            .as_ref()
+            .is_some_and(|account| account.second_factor().is_some());
+        let typed_behind = credentials.with_code_of_password().filter(|_| has_factor);
+        let credentials = typed_behind.as_ref().unwrap_or(credentials);
         let hash = account.as_ref().map(|account| &account.password_hash);
         let verdict = inner.hasher.verify(&credentials.password, hash).await?;
         let user = account.as_ref().map(|account| account.id);
@@ -128,6 +137,50 @@ impl Auth {
         if verdict == Verdict::RightButOld {
             self.renew_hash(&account, &credentials.password).await;
         }
+        Ok(AuthData {
+            user: view(account),
+            tokens,
+        })
+    }
+
+    /// Signs the owner of a demo in and makes `password` theirs: the caller has checked a link that the program printed on
+    /// `machine`, and that this is no production. The account is made when it is first needed. Recorded in the audit log.
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] if the password breaks a rule; [`AuthError::Forbidden`] if the account is no owner any more; [`AuthError::Busy`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.log_in_demo_owner", skip_all)]
+    pub async fn log_in_demo_owner(
+        &self,
+        email: &Email,
+        password: &str,
+        device: &ClientInfo,
+        machine: &str,
+    ) -> Result<AuthData, AuthError> {
+        let inner = &*self.0;
+        let new = NewPassword::parse(password, Some(email)).map_err(|fault| refused(fault, "password"))?;
+        let found = accounts::by_email(&inner.store, email, device).await?;
+        if found.as_ref().is_none_or(|(account, _)| !account.email_verified) {
+            self.create_admin(email, password, machine).await?;
+        }
+        let account = match accounts::by_email(&inner.store, email, device).await? {
+            Some((account, _)) if account.role == Role::Admin => account,
+            _ => return Err(AuthError::Forbidden),
+        };
+        let password_hash = inner.hasher.hash(&new).await?;
+        accounts::enter_by_link(&inner.store, account.id, &password_hash, machine).await?;
+        let session = self.new_session(false);
+        let tokens = inner
+            .tokens
+            .pair(bearer(&account, session.id), session.refresh_id, inner.clock.now())
+            .map_err(|_| AuthError::Internal)?;
+        let login = Login {
+            user: account.id,
+            password_hash,
+            proof: None,
+            session,
+            device: device.clone(),
+        };
+        accounts::log_in(&inner.store, &login).await?;
         Ok(AuthData {
             user: view(account),
             tokens,

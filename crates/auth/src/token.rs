@@ -22,6 +22,9 @@ const MAX_TOKEN_BYTES: usize = 4096;
 /// Constant value of `expiresIn` in seconds; the front-end's refresh timer depends on it (`docs/http-api.md`).
 const EXPIRES_IN: u64 = 604_800;
 
+/// Lifetime of the token of staff who act as a customer. Their session may end earlier; the database permits half an hour.
+pub(crate) const IMPERSONATION_LIFETIME: Duration = Duration::from_mins(20);
+
 /// Kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +33,8 @@ pub enum Kind {
     Access,
     /// Obtains a new pair once, for weeks.
     Refresh,
+    /// Authenticates requests of staff who act as the user, for minutes. To versions that do not know it, it is no token.
+    Impersonation,
 }
 
 /// Claims of a token. Trustworthy only if returned by [`Tokens::read`].
@@ -123,10 +128,12 @@ impl Tokens {
     }
 
     fn sign(&self, bearer: TokenSubject<'_>, jti: Uuid, kind: Kind, now: DateTime<Utc>) -> Result<Secret, TokenError> {
-        let ((key, _), lifetime) = match kind {
-            Kind::Access => (&self.access, self.access_lifetime),
-            Kind::Refresh => (&self.refresh, self.refresh_lifetime),
+        let lifetime = match kind {
+            Kind::Access => self.access_lifetime,
+            Kind::Refresh => self.refresh_lifetime,
+            Kind::Impersonation => IMPERSONATION_LIFETIME,
         };
+        let (key, _) = self.keys(kind);
         let iat = now.timestamp();
         let claims = Claims {
             user_id: bearer.user,
@@ -144,15 +151,24 @@ impl Tokens {
             .map_err(|_| TokenError::Invalid)
     }
 
+    /// Issues the token of staff who act as the user `subject` from `now`. There is none to refresh it.
+    pub(crate) fn impersonation(&self, subject: TokenSubject<'_>, now: DateTime<Utc>) -> Result<Secret, TokenError> {
+        self.sign(subject, Uuid::new_v4(), Kind::Impersonation, now)
+    }
+
+    fn keys(&self, kind: Kind) -> &(EncodingKey, DecodingKey) {
+        match kind {
+            Kind::Access | Kind::Impersonation => &self.access,
+            Kind::Refresh => &self.refresh,
+        }
+    }
+
     /// Returns the claims of a token, if it is valid, of this kind and, at the time `now`, unexpired.
     ///
     /// # Errors
     /// [`TokenError`].
     pub fn read(&self, text: &str, kind: Kind, now: DateTime<Utc>) -> Result<Claims, TokenError> {
-        let (_, key) = match kind {
-            Kind::Access => &self.access,
-            Kind::Refresh => &self.refresh,
-        };
+        let (_, key) = self.keys(kind);
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Invalid);
         }
@@ -273,6 +289,21 @@ mod tests {
             tokens.read(pair.token.expose(), Kind::Refresh, now()),
             Err(TokenError::Invalid)
         );
+        let ada = TokenSubject {
+            user: UserId(Uuid::from_u128(1)),
+            email: "ada@example.com",
+            role: Role::User,
+            session: SessionId(Uuid::from_u128(2)),
+        };
+        let impersonation = tokens.impersonation(ada, now()).unwrap();
+        assert!(tokens.read(impersonation.expose(), Kind::Impersonation, now()).is_ok());
+        for (token, kind) in [
+            (&impersonation, Kind::Access),
+            (&impersonation, Kind::Refresh),
+            (&pair.token, Kind::Impersonation),
+        ] {
+            assert_eq!(tokens.read(token.expose(), kind, now()), Err(TokenError::Invalid));
+        }
         // Not even if it is signed with the other secret.
         let mut claims = tokens.read(pair.refresh_token.expose(), Kind::Refresh, now()).unwrap();
         let forged = encode(&Header::new(Algorithm::HS256), &claims, &tokens.access.0).unwrap();

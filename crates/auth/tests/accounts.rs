@@ -584,6 +584,20 @@ async fn a_second_factor_is_required_and_each_code_works_once() {
     );
     let signed_in = one.or(two).unwrap();
     assert!(shop.auth.admin(shop.caller(&signed_in).await).await.is_ok());
+    // A front-end without a field for the code takes it behind the password.
+    let third = totp::code_at(&enrolment, shop.clock.now() + Duration::from_mins(1)).unwrap();
+    shop.clock.advance(Duration::from_mins(1));
+    let behind = |password: &str, code: &str| format!("{password} {code}");
+    let log_in = async |typed: String| shop.log_in("ada@example.com", &typed, &home()).await;
+    assert!(matches!(
+        log_in(behind(OTHER, &third)).await,
+        Err(AuthError::WrongCredentials)
+    ));
+    assert!(log_in(behind(PASSWORD, &third)).await.is_ok());
+    assert!(matches!(
+        log_in(behind(PASSWORD, &third)).await,
+        Err(AuthError::SecondFactorWrong)
+    ));
     // With a wrong password, no code is requested.
     assert!(matches!(
         shop.log_in("ada@example.com", OTHER, &home()).await,
@@ -938,7 +952,7 @@ async fn orders_and_transactions_of_a_deleted_account_stay_anonymous() {
         .one("select (select jsonb_agg(u) from users u)::text || (select jsonb_agg(t) from transactions t)::text")
         .await;
     assert!(
-        !everything.contains("zoltan") && !everything.contains("Zoltan") && everything.contains("\"reference\": 7"),
+        !everything.to_lowercase().contains("zoltan") && everything.contains("\"gateway_response\": null"),
         "{everything}"
     );
     assert_eq!(shop.email_count("account-deleted").await, 1);

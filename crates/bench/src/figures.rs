@@ -111,6 +111,13 @@ impl Figure {
         self.aim = Some(aim);
         self
     }
+
+    /// Sets a target for the number itself, though it has a reference.
+    pub(crate) fn aim_of_value(mut self, aim: Aim) -> Self {
+        self.met = Some(aim.is_met_by(self.value.median));
+        self.aim = Some(aim);
+        self
+    }
 }
 
 /// The results of one benchmark.

@@ -19,6 +19,7 @@ mod machine;
 mod orders;
 mod servers;
 mod shoppers;
+mod staff;
 mod sync;
 mod upsert;
 
@@ -75,6 +76,8 @@ enum Name {
     Freshness,
     /// Carts and profiles of users, while others log in
     Shoppers,
+    /// Lists, searches and files of staff, and importing keys, in a small shop against a large one
+    Staff,
 }
 
 /// State shared by the benchmarks of one run.
@@ -187,6 +190,7 @@ async fn measure(cli: &Cli) -> Result<()> {
             Name::Buying => Box::pin(buying::measure(&run)).await,
             Name::Freshness => freshness::measure(&run).await,
             Name::Shoppers => shoppers::measure(&run).await,
+            Name::Staff => Box::pin(staff::measure(&run)).await,
         };
         let section = section.with_context(|| format!("{name:?}"))?;
         let (seconds, load_after) = (began.elapsed().as_secs_f64(), machine::load_average());

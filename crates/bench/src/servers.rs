@@ -19,6 +19,8 @@ use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::Cache;
 use lockstep_clock::{Clock, Random};
 use lockstep_domain::cart::CartLimits;
+use lockstep_domain::consent::ConsentMode;
+use lockstep_domain::law::Duties;
 use lockstep_embedded_postgres::Postgres;
 use lockstep_shop::Shop;
 use lockstep_store::{Options, Store};
@@ -174,6 +176,19 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The most memory that it has had so far, in mebibytes.
+    pub(crate) fn most_memory(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes: u32 = line
+            .and_then(|line| line.split_whitespace().next())
+            .context("VmHWM")?
+            .parse()?;
+        Ok(f64::from(kibibytes) / 1024.0)
+    }
+}
+
 /// The system's account of a process: the fields of proc(5) from the third on, non-numeric ones as 0. Times are in the
 /// ticks of that interface, 100 per second.
 fn account(process: u32) -> Result<Vec<u64>> {
@@ -248,23 +263,34 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
         settings: lockstep_web::Settings {
             production: true,
             shop_name: "Lockstep".to_owned(),
+            shop_name_is_set: false,
             operator: lockstep_web::Operator::default(),
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
+            front: None,
+            console: "/admin",
             trusted_proxies: 0,
             pictures: lockstep_web::PictureSettings {
                 folder: std::env::temp_dir().join("lockstep-bench-pictures"),
                 most_bytes: 0,
                 trusts_private_addresses: false,
             },
+            feeds: lockstep_web::FeedSettings {
+                folder: std::env::temp_dir().join("lockstep-bench-feeds"),
+                secret: None,
+            },
         },
     });
+    let limits = shop.auth().limits().clone();
+    let key_service = lockstep_admin::KeyService::new(keys()?, lockstep_admin::EmailSettings::default(), limits);
     let api = lockstep_api::router(ApiState {
         shop,
-        office: lockstep_admin::BackOffice::new(store),
+        office: lockstep_admin::BackOffice::new(store, key_service),
         settings: Arc::new(lockstep_api::Settings::default()),
         metrics,
+        webhooks: Arc::default(),
         supplier,
+        event_secrets: None,
         closing: tokio_util::sync::CancellationToken::new(),
     });
     Ok(api.merge(pages))
@@ -286,6 +312,9 @@ pub(crate) fn shop(store: Store, cache: Cache) -> Result<Shop> {
         cache,
         keys,
         protected_markup: None,
+        consent: ConsentMode::Development,
+        duties: Duties::default(),
+        vies: None,
         cart_limits: CartLimits::default(),
         clock: Clock::system(),
         random: Random::system(),

@@ -177,7 +177,7 @@ pub(crate) async fn write(store: &Store, fence: Fence, batch: Arc<[Listing]>, sc
     let written = store
         .tx("bench.write", move |tx| {
             let batch = Arc::clone(&batch);
-            Box::pin(async move { records::write(tx, &fence, &batch, scope).await })
+            Box::pin(async move { records::write(tx, &fence, &batch, scope, &Pricing::default()).await })
         })
         .await?;
     Ok(written)

@@ -23,6 +23,10 @@ pub enum Key {
     SelectAll,
     /// Removes the selection, or the character to the left.
     Backspace,
+    /// A slash, as a shortcut.
+    Slash,
+    /// Control and K.
+    ControlK,
 }
 
 impl Key {
@@ -38,6 +42,8 @@ impl Key {
             Self::ArrowUp => ("ArrowUp", "ArrowUp", 38, "", 0),
             Self::SelectAll => ("a", "KeyA", 65, "", 2),
             Self::Backspace => ("Backspace", "Backspace", 8, "", 0),
+            Self::Slash => ("/", "Slash", 191, "/", 0),
+            Self::ControlK => ("k", "KeyK", 75, "", 2),
         };
         let event = |kind: &str| {
             let mut event = json!({

@@ -349,8 +349,9 @@ impl Page {
         let found = self.evaluate(
             "(() => { const width = document.documentElement.clientWidth;
                if (document.documentElement.scrollWidth <= width) return [];
+               const scrolls = (e) => e && (getComputedStyle(e).overflowX !== 'visible' || scrolls(e.parentElement));
                const wide = [...document.body.querySelectorAll('*')].filter((e) =>
-                   e.checkVisibility() && e.getBoundingClientRect().right > width + 0.5);
+                   e.checkVisibility() && e.getBoundingClientRect().right > width + 0.5 && !scrolls(e.parentElement));
                return [`${document.documentElement.scrollWidth} px in a window of ${width} px`,
                    ...wide.slice(0, 8).map((e) => e.cloneNode().outerHTML.slice(0, 120))]; })()",
         );

@@ -24,6 +24,7 @@ mod poller;
 mod redis;
 mod single_flight;
 mod status;
+mod survey;
 mod tally;
 mod value;
 mod writes;
@@ -44,6 +45,7 @@ use tokio_util::task::TaskTracker;
 pub use config::{Config, ConfigError};
 pub use entry::{Entry, Payload};
 pub use status::{Counters, RedisState, RedisWrites, Status};
+pub use survey::{Reached, Survey};
 pub use value::Cached;
 
 use consistency::ConsistencyChecker;

@@ -9,6 +9,8 @@
 //! tags, with its expiry as the score, so that a family can be dropped without a scan. The lists are written with the
 //! values in one step, and drop expired members.
 
+mod survey;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,6 +28,8 @@ use crate::config::Config;
 use crate::status::RedisState;
 use crate::writes::Writes;
 use crate::{RedisLost, clock};
+
+pub(crate) use survey::{NoSurvey, Place};
 
 /// Consecutive failures after which Redis is not called until it answers the background probe.
 const PATIENCE: u32 = 10;

@@ -80,13 +80,20 @@ async fn write(redis: &TestRedis, names: &[String]) {
     }
 }
 
-/// Waits until the evictor has read the log up to now.
+/// Waits until the evictor has read the log up to now, and has dropped what it names for the second time, too: of what is
+/// written afterwards nothing is dropped for a change that came before.
 async fn caught_up(db: &TestDb, redis: &TestRedis) {
     let sentinel = insert_game(db, &format!("sentinel-{}", Uuid::now_v7())).await;
+    let name = format!("game:{sentinel}");
     until("the evictor has got here", async || {
-        write(redis, &[format!("game:{sentinel}")]).await;
+        write(redis, std::slice::from_ref(&name)).await;
         set_price(db, sentinel, 2).await;
-        !redis.keys().await.contains(&format!("game:{sentinel}"))
+        !redis.keys().await.contains(&name)
+    })
+    .await;
+    write(redis, std::slice::from_ref(&name)).await;
+    until("the evictor has dropped it again", async || {
+        !redis.keys().await.contains(&name)
     })
     .await;
 }

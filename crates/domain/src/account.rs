@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use avatar::{AVATARS, avatar_address, avatar_path};
 pub use email::{Email, NotAnEmail};
+pub(crate) use forms::is_printable;
 pub use forms::{Credentials, EMAIL_INVALID, EMAIL_UNREACHABLE, ProfileChange, Registration};
 pub use password::{MAX_PASSWORD_BYTES, NewPassword, PasswordFault, password_forms};
 pub use views::{AuthData, AuthUser, Figures, Profile, ProfileFacts, ProfileStats, TokenPair};

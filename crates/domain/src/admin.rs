@@ -1,35 +1,95 @@
 //! Views for staff: the responses of the HTTP contract (`docs/http-api.md`) below `/api/admin`.
 //!
 //! Lists are paginated; each names its array, beside the four numbers of [`Paging`]. No response contains the text of a
-//! key.
+//! key, except [`RevealedKey`].
 
+mod cards;
 mod carts;
 mod checks;
 mod content;
 mod dashboard;
 mod editing;
+mod emails;
 mod games;
+mod history;
+mod keys;
 mod orders;
+mod pictures;
+mod prices;
 mod promo_codes;
+mod reports;
+mod schedule;
+mod staff;
+mod supplier;
+mod supplier_accounts;
 mod terms;
+mod tokens;
 mod users;
+mod webhooks;
+mod withdrawals;
 
 use serde::Serialize;
 
+pub use cards::{
+    CardRefundRow, ChargeRow, DisputeCase, DisputeList, DisputeRow, DisputeStatusRow, DisputedUnit, EarlierPaymentRow,
+    EvidenceCase, EvidenceCopy, EvidenceLogin, EvidencePayment, EvidenceSent, EvidenceView, FraudRuleList,
+    FraudRuleRow, HoldReport, HoldReportRow, PaymentComparisonView, PaymentDifferenceRow, PaymentHoldList,
+    PaymentHoldRow, PaymentIncidentList, PaymentIncidentRow, TopUpCheckoutRow, TopUpDetail, TopUpList, TopUpRow,
+};
 pub use carts::{
     CartList, CartRow, DayOfWishes, WishedGame, WishedGameBrief, WishlistList, WishlistRow, WishlistStatistics,
 };
 pub use content::{ArticleForm, FaqForm, FaqList, PostCreated, PostList, PostRow, PostUpdated};
 pub use dashboard::{Dashboard, DayOfSales, RecentOrder, RecentTransaction, TopGame};
-pub use editing::{GameCreated, GameEntry, GameField, GameForm, GameUpdated, ORIGINAL_NOT_ABOVE, PriceStep};
+pub use editing::{
+    GameCreated, GameEntry, GameField, GameForm, GameUpdated, ORIGINAL_NOT_ABOVE, PriceStep, TOO_COMPLEX_DESCRIPTION,
+};
+pub use emails::{
+    EmailBulkError, EmailBulkResult, EmailJob, EmailPreview, EmailQueueCounts, EmailQueueList, EmailQueueRow,
+    EmailRetries, EmailServer, EmailServerForm, EmailState, EmailTemplateInfo, EmailTemplateView, EmailVariable,
+    MASKED_PASSWORD, ServerSource,
+};
 pub use games::{GameDetail, GameList, GameRow, SyncProgress, SyncStatus, TaxonomyRow};
+pub use history::{AuditList, AuditRow, Found, OrderEvent, OrderHistory};
+pub use keys::{
+    GameKeyGame, GameKeyImport, GameKeyList, GameKeyOrder, GameKeyOwner, GameKeyReplacement, GameKeyRow,
+    GameKeyStatistics, KeysOfGame, KeysOfOrder, RefusedLine, RevealedKey, masked,
+};
 pub use orders::{
     OrderDetail, OrderDetailGame, OrderDetailItem, OrderList, OrderRow, OrderRowItem, OrderStanding, OrderTransaction,
     TransactionList, TransactionRow, UnitDetail,
 };
-pub use promo_codes::{MostUsed, NotAPercentage, Percent, PromoCodeRow, PromoCodeStatistics};
+pub use pictures::{GamePicture, GamePictures, MAX_ALT, MAX_GAME_PICTURES, PlacedPicture, alt_text};
+pub use prices::{
+    EndingView, Exact, PriceChangeRow, PriceHistory, PriceHistoryRow, PriceJobList, PriceJobRow, PricePreview,
+    PriceRuleRow, PriceRuleSet,
+};
+pub use promo_codes::{
+    MostUsed, NotAPercentage, Percent, PromoBatchList, PromoBatchRow, PromoCodeRow, PromoCodeStatistics, PromoTerms,
+    PromoUses,
+};
+pub use reports::{
+    DashboardMargin, MarginReport, MarginRow, RefundReport, RefundRow, RefundsCounted, ReportBy, ReportPeriod,
+    SalesReport, SalesRow,
+};
+pub use schedule::{PlannedChange, ScheduleState, ScheduledChangeList, ScheduledChangeRow};
+pub use staff::{RoleDetail, StaffMember};
+pub use supplier::{
+    IncidentList, IncidentRow, JobBrief, JobList, JobRow, LatencyStats, ReservationList, ReservationOrder,
+    ReservationRow, SupplierAlarm, SupplierBudget, SupplierMetrics, SyncCounts, SyncFault, SyncRunList, SyncRunRow,
+    WorkerHealth,
+};
+pub use supplier_accounts::{
+    SupplierAccount, SupplierAccountForm, SupplierApiKey, SupplierEnvironment, SupplierToken, account_mark, api_key,
+};
 pub use terms::{TermForm, TermSaved};
+pub use tokens::{ApiToken, MAX_TOKEN_DAYS, NewApiToken, TOKEN_PREFIX, TokenForm};
 pub use users::{Activity, LoginAttempt, OrderBrief, TransactionBrief, UserBrief, UserDetail, UserList, UserRow};
+pub use webhooks::{
+    LOW_STOCK_BELOW, NewWebhookEndpoint, NewWebhookSecret, WebhookDelivery, WebhookDeliveryList, WebhookEndpoint,
+    WebhookEndpointForm, WebhookEvent, WebhookEventInfo, WebhookReplayed, WebhookSecretInfo, WebhookState,
+};
+pub use withdrawals::{ConsentRow, WithdrawalCase, WithdrawalList, WithdrawalRow, WithdrawalTopUp, WithdrawalUnit};
 
 /// Shown in place of a key.
 pub const MASKED_KEY: &str = "••••••••";

@@ -17,6 +17,7 @@ use crate::catalogue::{
 };
 use crate::ids::{GameId, OrderId, SessionId, ShopperId, UserId};
 use crate::purchase::{OrderView, TransactionView};
+use crate::site::{OwnPage, Site};
 
 /// A value that is cached as the body of an HTTP response.
 pub trait CachedValue: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -98,6 +99,8 @@ impl CachedValue for Vec<Suggestion> {}
 impl CachedValue for FilterOptions {}
 impl CachedValue for FacetCounts {}
 impl CachedValue for Home {}
+impl CachedValue for Site {}
+impl CachedValue for OwnPage {}
 impl CachedValue for ProfileFacts {}
 impl CachedValue for Vec<TransactionView> {}
 
@@ -245,6 +248,20 @@ impl ValueKey<Home> {
     }
 }
 
+impl ValueKey<Site> {
+    /// What stands on every page of the shop.
+    pub fn site() -> Self {
+        Self::of(CacheKey::HomePage("site".to_owned()))
+    }
+}
+
+impl ValueKey<OwnPage> {
+    /// An own page of the shop in a language.
+    pub fn own_page(slug: &str, language: &str) -> Self {
+        Self::of(CacheKey::HomePage(format!("page:{slug}:{language}")))
+    }
+}
+
 impl ValueKey<Document> {
     /// The list of the sitemap's parts.
     pub fn sitemap() -> Self {
@@ -254,6 +271,11 @@ impl ValueKey<Document> {
     /// Part `part` of the sitemap, from 1.
     pub fn sitemap_part(part: u32) -> Self {
         Self::of(CacheKey::CatalogPage(format!("sitemap:{part}")))
+    }
+
+    /// The mark of the catalogue's state, which stands for its feeds.
+    pub fn feeds() -> Self {
+        Self::of(CacheKey::CatalogPage("feeds".to_owned()))
     }
 }
 

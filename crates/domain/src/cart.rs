@@ -83,6 +83,9 @@ pub struct MiniGame {
     /// Discount in percent; omitted without one, because the front-end would print a bare zero.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub discount: Option<i32>,
+    /// The lowest price of the 30 days before the reduction began, EUR; omitted without one.
+    #[serde(default, rename = "lowestPrice30d", skip_serializing_if = "Option::is_none")]
+    pub lowest_price_30d: Option<Money>,
     /// `EUR`.
     pub currency: String,
     /// Whether it can be bought now.
@@ -367,6 +370,7 @@ mod tests {
             price: money(price),
             original_price: None,
             discount: None,
+            lowest_price_30d: None,
             currency: "EUR".into(),
             in_stock: true,
             platforms: vec!["PC".into()],

@@ -12,16 +12,25 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::language::Language;
 use crate::title::Title;
 use crate::{GameId, Money};
 
-pub use home::{GenreTiles, Home, Tile};
+pub use home::{GenreTiles, Home, Shelf, Tile};
 pub(crate) use json::decimal_number;
 pub use json::iso_millis;
 pub use query::{CatalogQuery, PricePreset, Sort};
 pub(crate) use query::{search_digest, suggestions_digest};
+
+/// Path of uploaded pictures of games: under `/api`, which is all that a front-end of one's own passes on.
+pub const PICTURES: &str = "/api/pictures/";
+
+/// The address of the uploaded picture with this id.
+pub fn picture_path(id: Uuid) -> String {
+    format!("{PICTURES}{id}.webp")
+}
 
 /// The envelope of a successful response: `{"success": true, "data": ...}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,12 +76,22 @@ pub struct Game {
     /// Whole percent below `originalPrice`; absent instead of 0, which the front-end would print.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<i32>,
+    /// The lowest price of the 30 days before the reduction began, EUR; absent without a reduction or an earlier price.
+    #[serde(default, rename = "lowestPrice30d", skip_serializing_if = "Option::is_none")]
+    pub lowest_price_30d: Option<Money>,
     /// Currency, ISO 4217.
     pub currency: String,
     /// Cover URL.
     pub image: String,
     /// URLs of further pictures.
     pub images: Vec<String>,
+    /// Alternative text of the cover; only for a single game, and only if staff have written one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_alt: Option<String>,
+    /// Alternative texts of `images`, in their order, empty where there is none; only for a single game, and only if staff
+    /// have written any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_alts: Vec<String>,
     /// Whether it can be bought now.
     pub in_stock: bool,
     /// Whether it has a multiplayer mode.
@@ -270,6 +289,15 @@ pub struct Offer {
     pub en: String,
     /// In German.
     pub de: String,
+    /// In French.
+    #[serde(default)]
+    pub fr: String,
+    /// In Spanish.
+    #[serde(default)]
+    pub es: String,
+    /// In Polish.
+    #[serde(default)]
+    pub pl: String,
 }
 
 impl Offer {
@@ -278,6 +306,9 @@ impl Offer {
         Self {
             en: title.offer(Language::English),
             de: title.offer(Language::German),
+            fr: title.offer(Language::French),
+            es: title.offer(Language::Spanish),
+            pl: title.offer(Language::Polish),
         }
     }
 }
@@ -298,7 +329,7 @@ mod tests {
     #[test]
     fn numbers_and_dates_round_trip_in_the_front_end_form() {
         let suggestion = Suggestion {
-            id: GameId(uuid::Uuid::nil()),
+            id: GameId(Uuid::nil()),
             title: "Portal".into(),
             name: "Portal".into(),
             offer: Offer::default(),
@@ -309,7 +340,7 @@ mod tests {
         let json = serde_json::to_string(&suggestion).unwrap();
         assert_eq!(
             json,
-            r#"{"id":"00000000-0000-0000-0000-000000000000","title":"Portal","name":"Portal","offer":{"en":"","de":""},"image":"i","slug":"portal","relevanceScore":0.95}"#
+            r#"{"id":"00000000-0000-0000-0000-000000000000","title":"Portal","name":"Portal","offer":{"en":"","de":"","fr":"","es":"","pl":""},"image":"i","slug":"portal","relevanceScore":0.95}"#
         );
         assert_eq!(serde_json::from_str::<Suggestion>(&json).unwrap(), suggestion);
 

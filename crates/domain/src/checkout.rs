@@ -1,14 +1,16 @@
 //! Checkout: what an order may contain, and its exact price.
 //!
-//! An order's discount is a percentage of its subtotal, rounded half up. It is distributed over the order units so that
-//! the amounts paid for the units add up to the total exactly and no unit costs more than its price. A refund of a unit
-//! is the amount paid for it.
+//! An order's discount is a percentage of the items that a promo code holds for, rounded half up, or a fixed amount. It is
+//! distributed over their units so that the amounts paid for the units add up to the total exactly and no unit costs more
+//! than its price. A refund of a unit is the amount paid for it.
 
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
 
+use crate::consent::Consent;
 use crate::ids::GameId;
 use crate::money::Money;
+use crate::tax::Country;
 
 /// The longest promo code, in bytes.
 const MAX_CODE: usize = 40;
@@ -22,6 +24,15 @@ pub struct OrderLimits {
     pub lines: u32,
     /// Most units in total.
     pub copies: u32,
+}
+
+impl OrderLimits {
+    /// No limits, for an order that was checked when it was sent.
+    pub const CHECKED: Self = Self {
+        per_line: u32::MAX,
+        lines: u32::MAX,
+        copies: u32::MAX,
+    };
 }
 
 impl Default for OrderLimits {
@@ -52,6 +63,10 @@ pub struct Checkout {
     expected_total: Option<Money>,
     /// When set, a promo code must not reduce a supplier's game below its cost; the markup on that cost, in percent.
     protected_markup: Option<Decimal>,
+    /// Without one, the keys wait for it.
+    consent: Option<Consent>,
+    /// The country of the request, as a trusted proxy has named it.
+    ip_country: Option<Country>,
 }
 
 /// Why a request cannot become an order.
@@ -133,7 +148,21 @@ impl Checkout {
                 .filter(|code| !code.is_empty()),
             expected_total,
             protected_markup: None,
+            consent: None,
+            ip_country: None,
         })
+    }
+
+    /// The same order with the consent to deliver its keys at once, or without.
+    #[must_use]
+    pub fn with_consent(mut self, consent: Option<Consent>) -> Self {
+        self.consent = consent;
+        self
+    }
+
+    /// The consent to deliver its keys at once.
+    pub fn consent(&self) -> Option<&Consent> {
+        self.consent.as_ref()
     }
 
     /// The same order with protection of the cost: a promo code must not reduce a price below it. `markup_percent` is
@@ -144,6 +173,22 @@ impl Checkout {
             protected_markup: Some(markup_percent),
             ..self
         }
+    }
+
+    /// The markup in percent that protects the cost; `None` if it is not protected.
+    pub fn protected_markup(&self) -> Option<Decimal> {
+        self.protected_markup
+    }
+
+    /// The same order, requested from this country.
+    #[must_use]
+    pub fn ordered_from(self, ip_country: Option<Country>) -> Self {
+        Self { ip_country, ..self }
+    }
+
+    /// The country of the request, if a trusted proxy has named it.
+    pub fn ip_country(&self) -> Option<Country> {
+        self.ip_country
     }
 
     /// Whether `paid` for a supplier's game of this `price` is below its cost although the order protects the cost.
@@ -157,6 +202,15 @@ impl Checkout {
                 .and_then(|cost| Money::rounded(cost).ok())
                 .is_none_or(|cost| paid < cost)
         })
+    }
+
+    /// Whether `paid` for a supplier's game is below its cost although the order protects the cost: what the supplier asks
+    /// if that is known, otherwise what follows from `price`.
+    pub fn is_below(&self, cost: Option<Decimal>, price: Money, paid: Money) -> bool {
+        match cost {
+            Some(cost) => self.protected_markup.is_some() && paid.decimal() < cost,
+            None => self.is_below_cost(price, paid),
+        }
     }
 
     /// The games, without duplicates.
@@ -225,35 +279,65 @@ pub struct BillLine {
     pub copies: Vec<Money>,
 }
 
-/// Totals items of (unit price, quantity) and deducts `percent` (0 to 100). `None` when the sum exceeds the largest
-/// amount.
-pub fn bill(lines: &[(Money, u32)], percent: Option<Decimal>) -> Option<Bill> {
-    let subtotal = lines.iter().try_fold(Money::ZERO, |sum, (price, quantity)| {
-        sum.checked_add(price.checked_mul(*quantity)?)
-    })?;
-    let discount = match percent {
-        Some(percent) => Money::rounded(subtotal.decimal().checked_mul(percent)? / Decimal::ONE_HUNDRED)
-            .ok()?
-            .clamp(Money::ZERO, subtotal),
+/// What a promo code takes off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// Percent of the items that it holds for, 0 to 100.
+    Percent(Decimal),
+    /// EUR, at most what these items cost.
+    Amount(Money),
+}
+
+/// An item to total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BillItem {
+    /// Unit price, EUR.
+    pub price: Money,
+    /// Quantity.
+    pub quantity: u32,
+    /// Whether the promo code holds for it.
+    pub is_reduced: bool,
+}
+
+/// Totals items and deducts the reduction from those that it holds for. `None` when the sum exceeds the largest amount.
+///
+/// The discount is distributed over the units in proportion to their prices, in whole cents: each has its share rounded
+/// down, and the cents that remain go to the units with the largest remainders, the first of equal ones.
+pub fn bill(items: &[BillItem], reduction: Option<Reduction>) -> Option<Bill> {
+    let (mut subtotal, mut reduced) = (Money::ZERO, Money::ZERO);
+    for item in items {
+        let sum = item.price.checked_mul(item.quantity)?;
+        subtotal = subtotal.checked_add(sum)?;
+        if item.is_reduced {
+            reduced = reduced.checked_add(sum)?;
+        }
+    }
+    let discount = match reduction {
+        Some(Reduction::Percent(percent)) => {
+            Money::rounded(reduced.decimal().checked_mul(percent)? / Decimal::ONE_HUNDRED).ok()?
+        }
+        Some(Reduction::Amount(amount)) => amount,
         None => Money::ZERO,
-    };
-    let mut spread = Spread {
-        discount: discount.cents(),
-        subtotal: subtotal.cents(),
-        seen: 0,
-        given: 0,
-    };
-    let lines = lines
+    }
+    .clamp(Money::ZERO, reduced);
+    let units: Vec<i64> = items
         .iter()
-        .map(|(price, quantity)| {
+        .filter(|item| item.is_reduced)
+        .flat_map(|item| std::iter::repeat_n(item.price.cents(), usize::try_from(item.quantity).unwrap_or(0)))
+        .collect();
+    let mut shares = shares(&units, discount.cents()).into_iter();
+    let lines = items
+        .iter()
+        .map(|item| {
             let mut line = BillLine {
                 discount: Money::ZERO,
                 copies: Vec::new(),
             };
-            for _ in 0..*quantity {
-                let share = Money::from_cents(spread.next(price.cents())).ok()?;
+            for _ in 0..item.quantity {
+                let share = if item.is_reduced { shares.next()? } else { 0 };
+                let share = Money::from_cents(share).ok()?;
                 line.discount = line.discount.checked_add(share)?;
-                line.copies.push(price.checked_sub(share)?);
+                line.copies.push(item.price.checked_sub(share)?);
             }
             Some(line)
         })
@@ -266,28 +350,26 @@ pub fn bill(lines: &[(Money, u32)], percent: Option<Decimal>) -> Option<Bill> {
     })
 }
 
-/// Distributes a discount in proportion to prices, in whole cents: after each unit, the amount distributed equals the
-/// exact share of all units so far, rounded down. Nothing remains at the end, and no share exceeds its unit's price.
-struct Spread {
-    discount: i64,
-    subtotal: i64,
-    seen: i64,
-    given: i64,
-}
-
-impl Spread {
-    fn next(&mut self, price: i64) -> i64 {
-        self.seen += price;
-        let due = if self.subtotal == 0 {
-            0
-        } else {
-            // Fits i64: `due` is at most the discount.
-            i64::try_from(i128::from(self.discount) * i128::from(self.seen) / i128::from(self.subtotal)).unwrap_or(0)
-        };
-        let share = due - self.given;
-        self.given = due;
-        share
+/// The share of each price in `discount`, all in cents; they add up to it, and none exceeds its price.
+fn shares(prices: &[i64], discount: i64) -> Vec<i64> {
+    let sum: i128 = prices.iter().map(|price| i128::from(*price)).sum();
+    if sum == 0 {
+        return vec![0; prices.len()];
     }
+    let exact = |price: i64| i128::from(price) * i128::from(discount);
+    let mut shares: Vec<i64> = prices
+        .iter()
+        .map(|price| i64::try_from(exact(*price) / sum).unwrap_or(0))
+        .collect();
+    let left = discount - shares.iter().sum::<i64>();
+    let mut by_remainder: Vec<usize> = (0..prices.len()).collect();
+    by_remainder.sort_by_key(|at| std::cmp::Reverse(prices.get(*at).map_or(0, |price| exact(*price) % sum)));
+    for at in by_remainder.into_iter().take(usize::try_from(left).unwrap_or(0)) {
+        if let Some(share) = shares.get_mut(at) {
+            *share += 1;
+        }
+    }
+    shares
 }
 
 #[cfg(test)]
@@ -397,17 +479,54 @@ mod tests {
         }
     }
 
+    fn item(price: &str, quantity: u32) -> BillItem {
+        BillItem {
+            price: money(price),
+            quantity,
+            is_reduced: true,
+        }
+    }
+
+    fn percent(percent: i64) -> Reduction {
+        Reduction::Percent(percent.into())
+    }
+
     #[test]
     fn discount_is_rounded_half_up_and_distributed_exactly() {
-        let order = bill(&[(money("0.05"), 1)], Some(Decimal::TEN)).unwrap();
+        let order = bill(&[item("0.05", 1)], Some(percent(10))).unwrap();
         assert_eq!((order.discount, order.total), (money("0.01"), money("0.04")));
-        let order = bill(&[(money("9.99"), 3), (money("0.01"), 1)], Some(Decimal::TEN)).unwrap();
+        let order = bill(&[item("9.99", 3), item("0.01", 1)], Some(percent(10))).unwrap();
         assert_eq!((order.subtotal, order.discount), (money("29.98"), money("3.00")));
-        assert_eq!(order.lines[0].copies, [money("9.00"), money("8.99"), money("8.99")]);
-        assert_eq!(order.lines[1].copies, [money("0.00")]);
-        let free = bill(&[(money("5"), 2)], Some(Decimal::ONE_HUNDRED)).unwrap();
+        assert_eq!(order.lines[0].copies, [money("8.99"); 3]);
+        assert_eq!(
+            order.lines[1].copies,
+            [money("0.01")],
+            "the largest remainders have the cents"
+        );
+        let free = bill(&[item("5", 2)], Some(percent(100))).unwrap();
         assert_eq!((free.total, free.lines[0].copies.len()), (Money::ZERO, 2));
-        assert_eq!(bill(&[(money("9999999999.99"), 2)], None), None);
+        assert_eq!(bill(&[item("9999999999.99", 2)], None), None);
+    }
+
+    #[test]
+    fn fixed_amount_is_distributed_over_the_items_that_it_holds_for() {
+        let other = BillItem {
+            is_reduced: false,
+            ..item("20", 1)
+        };
+        let five = Some(Reduction::Amount(money("5")));
+        let order = bill(&[item("10", 2), other, item("1", 1)], five).unwrap();
+        assert_eq!((order.subtotal, order.total), (money("41.00"), money("36.00")));
+        assert_eq!(order.lines[0].copies, [money("7.62"); 2]); // 2.38 of 2.3809…
+        assert_eq!(order.lines[1].copies, [money("20.00")]);
+        assert_eq!(order.lines[2].copies, [money("0.76")]); // 0.24 of 0.238…
+        let order = bill(&[item("3", 1), other], five).unwrap();
+        assert_eq!(
+            (order.discount, order.total),
+            (money("3.00"), money("20.00")),
+            "never below zero"
+        );
+        assert_eq!(bill(&[other], five).unwrap().discount, Money::ZERO);
     }
 
     proptest! {
@@ -423,22 +542,41 @@ mod tests {
 
         #[test]
         fn units_add_up_to_the_total_and_never_exceed_their_price(
-            lines in prop::collection::vec((1_i64..2_000_000, 1_u32..40), 1..12),
-            percent in prop::option::of(1_i64..=10_000),
+            lines in prop::collection::vec((1_i64..2_000_000, 1_u32..40, any::<bool>()), 1..12),
+            reduction in prop::option::of((1_i64..=10_000, any::<bool>())),
         ) {
-            let lines: Vec<(Money, u32)> =
-                lines.into_iter().map(|(cents, n)| (Money::from_cents(cents).unwrap(), n)).collect();
-            let bill = bill(&lines, percent.map(|p| Decimal::new(p, 2))).unwrap();
+            let lines: Vec<BillItem> = lines
+                .into_iter()
+                .map(|(cents, quantity, is_reduced)| BillItem { price: Money::from_cents(cents).unwrap(), quantity, is_reduced })
+                .collect();
+            let reduction = reduction.map(|(size, is_percent)| if is_percent {
+                Reduction::Percent(Decimal::new(size, 2))
+            } else {
+                Reduction::Amount(Money::from_cents(size * 1_000).unwrap())
+            });
+            let bill = bill(&lines, reduction).unwrap();
             let cents = |sum: &mut dyn Iterator<Item = Money>| sum.map(Money::cents).sum::<i64>();
-            prop_assert_eq!(cents(&mut lines.iter().map(|(p, n)| p.checked_mul(*n).unwrap())), bill.subtotal.cents());
+            prop_assert_eq!(cents(&mut lines.iter().map(|l| l.price.checked_mul(l.quantity).unwrap())), bill.subtotal.cents());
             prop_assert_eq!(bill.subtotal.cents() - bill.discount.cents(), bill.total.cents());
             prop_assert_eq!(cents(&mut bill.lines.iter().map(|l| l.discount)), bill.discount.cents());
             prop_assert_eq!(cents(&mut bill.lines.iter().flat_map(|l| l.copies.clone())), bill.total.cents());
-            let exact = bill.subtotal.decimal() * Decimal::new(percent.unwrap_or(0), 4);
+            let reduced: Vec<_> = lines.iter().filter(|l| l.is_reduced).collect();
+            let sum = Money::from_cents(cents(&mut reduced.iter().map(|l| l.price.checked_mul(l.quantity).unwrap()))).unwrap();
+            let exact = match reduction {
+                Some(Reduction::Percent(percent)) => sum.decimal() * percent / Decimal::ONE_HUNDRED,
+                Some(Reduction::Amount(amount)) => amount.min(sum).decimal(),
+                None => Decimal::ZERO,
+            };
             prop_assert!((bill.discount.decimal() - exact).abs() <= Decimal::new(5, 3));
-            for ((price, quantity), line) in lines.iter().zip(&bill.lines) {
-                prop_assert_eq!(line.copies.len(), usize::try_from(*quantity).unwrap());
-                prop_assert!(line.copies.iter().all(|paid| *paid >= Money::ZERO && paid <= price));
+            for (item, line) in lines.iter().zip(&bill.lines) {
+                prop_assert_eq!(line.copies.len(), usize::try_from(item.quantity).unwrap());
+                prop_assert!(line.copies.iter().all(|paid| *paid >= Money::ZERO && *paid <= item.price));
+                prop_assert!(item.is_reduced || line.discount == Money::ZERO);
+                // Each unit has its exact share, to the cent.
+                for paid in line.copies.iter().filter(|_| item.is_reduced) {
+                    let share = item.price.decimal() * bill.discount.decimal() / sum.decimal();
+                    prop_assert!((item.price.decimal() - paid.decimal() - share).abs() < Decimal::new(1, 2));
+                }
             }
         }
     }

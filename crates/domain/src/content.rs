@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::catalogue::iso_millis;
 use crate::purchase::iso_millis_or_none;
-use crate::slug::slugify;
+use crate::slug::slug_of_name;
 
 /// An article of the blog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,7 +78,7 @@ pub struct Faq {
 pub struct CategoryCount {
     /// Name.
     pub name: String,
-    /// The name as a slug; may be empty.
+    /// The name as a slug.
     pub slug: String,
     /// Number of entries.
     pub count: u64,
@@ -87,13 +87,13 @@ pub struct CategoryCount {
 impl CategoryCount {
     /// A category of `count` entries.
     pub fn new(name: String, count: u64) -> Self {
-        let slug = slugify(&name);
+        let slug = slug_of_name(&name);
         Self { name, slug, count }
     }
 
     /// Whether `asked` means this category: its name, in any case, or its slug.
     pub fn is(&self, asked: &str) -> bool {
-        self.name.to_lowercase() == asked.to_lowercase() || (!self.slug.is_empty() && self.slug == asked)
+        self.name.to_lowercase() == asked.to_lowercase() || self.slug == asked
     }
 }
 

@@ -5,10 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::OrderId;
 use crate::language::Language;
 use crate::money::Money;
 use crate::order::RefundReason;
+use crate::pending_checkout::CheckoutReason;
 use crate::secret::Secret;
+
+/// What stands in place of a key, a code or a token.
+const MASKED_SECRET: &str = "••••••••";
 
 /// One e-mail. The queue stores it as JSON with its name under `kind`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,27 @@ pub enum EmailTemplate {
         discount: Option<Money>,
         /// The ordered games, one entry each.
         lines: Vec<OrderedLine>,
+        /// The wording that the customer has consented to, as confirmation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        consent: Option<String>,
+        /// The keys wait until the customer consents on the order's page.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        needs_consent: bool,
+    },
+    /// An order was paid for and could not be placed: the money is on the balance, and the shopper decides.
+    OrderNotPlaced {
+        /// The recipient's display name.
+        nickname: String,
+        /// The checkout, `pending_checkouts.top_up_id`.
+        checkout: String,
+        /// Why.
+        reason: CheckoutReason,
+        /// Total of the order as it was shown, EUR.
+        #[serde(with = "amount")]
+        total: Money,
+        /// Balance, EUR.
+        #[serde(with = "amount")]
+        balance: Money,
     },
     /// A top-up was credited to the balance.
     TopUp {
@@ -96,6 +122,52 @@ pub enum EmailTemplate {
         number: Option<String>,
         /// The delivered units, one entry each.
         copies: Vec<DeliveredCopy>,
+        /// The keys wait until the customer consents on the order's page.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        needs_consent: bool,
+    },
+    /// The customer has consented on the order's page: the confirmation.
+    ConsentConfirmed {
+        /// The recipient's display name.
+        nickname: String,
+        /// The order, `orders.id`.
+        order: String,
+        /// Its order number.
+        number: String,
+        /// The wording.
+        consent: String,
+    },
+    /// A withdrawal from a contract has arrived: the acknowledgement, sent to whoever declared it.
+    WithdrawalReceived {
+        /// The name that was given.
+        nickname: String,
+        /// The order number as it was given.
+        reference: String,
+        /// The contact address that was given.
+        contact: String,
+        /// Day and time of arrival, with its zone.
+        at: String,
+        /// In which language it was declared (ISO 639-1).
+        language: String,
+    },
+    /// Staff have decided about a withdrawal.
+    WithdrawalDecided {
+        /// The name that was given.
+        nickname: String,
+        /// The order number as it was given.
+        reference: String,
+        /// Accepted, or else refused.
+        is_accepted: bool,
+        /// What staff say about it.
+        reason: Option<String>,
+        /// Refunded to the balance, EUR.
+        #[serde(with = "amount")]
+        refunded: Money,
+        /// Of it, refunded to the card, EUR.
+        #[serde(default, with = "amount_or_none")]
+        to_card: Option<Money>,
+        /// In which language it was declared (ISO 639-1).
+        language: String,
     },
     /// Money was refunded to the balance.
     Refund {
@@ -134,6 +206,19 @@ pub enum EmailTemplate {
         /// In which language they read (ISO 639-1), since no account says so any more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         language: Option<String>,
+    },
+    /// Something that staff tell many: no deed of its reader causes it, so it can be unsubscribed from.
+    Announcement {
+        /// The recipient's display name; empty if they have no account.
+        nickname: String,
+        /// Subject.
+        title: String,
+        /// Text; empty if the template says everything.
+        message: String,
+        /// Where the button leads.
+        link: Option<String>,
+        /// The token of the unsubscribe link.
+        unsubscribe: Secret,
     },
     /// A game with a stock alert can be bought again. Queued by the database (`tell_back_in_stock`).
     BackInStock {
@@ -202,21 +287,57 @@ impl EmailTemplate {
         "second-factor-reset",
         "account-deleted",
         "back-in-stock",
+        "announcement",
+        "consent-confirmed",
+        "withdrawal-received",
+        "withdrawal-decided",
+        "order-not-placed",
     ];
 
     /// Whether it contains something that a third party could use: a code, a link or a key.
     pub fn holds_a_secret(&self) -> bool {
         match self {
-            Self::Welcome { .. } | Self::Verification { .. } | Self::Reset { .. } => true,
+            Self::Welcome { .. } | Self::Verification { .. } | Self::Reset { .. } | Self::Announcement { .. } => true,
             Self::KeysReady { copies, .. } => copies.iter().any(|copy| copy.key.is_some()),
             _ => false,
         }
+    }
+
+    /// The order that it is about.
+    pub fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::OrderReceived { order, .. }
+            | Self::KeysReady { order, .. }
+            | Self::ConsentConfirmed { order, .. }
+            | Self::Refund { order, .. } => order.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// What staff may read of it: keys, codes and tokens are masked, everything else is as its reader gets it.
+    #[must_use]
+    pub fn masked(mut self) -> Self {
+        let hide = |secret: &mut Secret| *secret = Secret::new(MASKED_SECRET);
+        match &mut self {
+            Self::Welcome { code: Some(secret), .. }
+            | Self::Verification { code: secret, .. }
+            | Self::Reset { token: secret, .. }
+            | Self::Announcement {
+                unsubscribe: secret, ..
+            } => hide(secret),
+            Self::KeysReady { copies, .. } => copies.iter_mut().filter_map(|copy| copy.key.as_mut()).for_each(hide),
+            _ => {}
+        }
+        self
     }
 
     /// The language that the e-mail itself names. Any other is written in its account's.
     pub fn language(&self) -> Option<Language> {
         match self {
             Self::AccountDeleted { language, .. } => Language::of_code(language.as_deref()?),
+            Self::WithdrawalReceived { language, .. } | Self::WithdrawalDecided { language, .. } => {
+                Language::of_code(language)
+            }
             _ => None,
         }
     }
@@ -238,6 +359,11 @@ impl EmailTemplate {
             Self::SecondFactorReset { .. } => "second-factor-reset",
             Self::AccountDeleted { .. } => "account-deleted",
             Self::BackInStock { .. } => "back-in-stock",
+            Self::Announcement { .. } => "announcement",
+            Self::ConsentConfirmed { .. } => "consent-confirmed",
+            Self::WithdrawalReceived { .. } => "withdrawal-received",
+            Self::WithdrawalDecided { .. } => "withdrawal-decided",
+            Self::OrderNotPlaced { .. } => "order-not-placed",
         }
     }
 }
@@ -299,9 +425,46 @@ mod tests {
     }
 
     #[test]
+    fn staff_read_an_email_without_what_others_could_use() {
+        let copy = |key: Option<&str>| DeliveredCopy {
+            title: "Portal".into(),
+            key: key.map(Secret::new),
+        };
+        let keys = EmailTemplate::KeysReady {
+            nickname: "Ada".into(),
+            order: "0192f0c1-0000-4000-8000-000000000001".into(),
+            number: Some("7ZK3".into()),
+            copies: vec![copy(Some("ABCDE-FGHIJ")), copy(None)],
+            needs_consent: false,
+        };
+        assert_eq!(
+            keys.order().map(|id| id.to_string()).as_deref(),
+            Some("0192f0c1-0000-4000-8000-000000000001")
+        );
+        for (email, secret) in [
+            (keys, "ABCDE-FGHIJ"),
+            (
+                EmailTemplate::Reset {
+                    nickname: "Ada".into(),
+                    token: Secret::new("a-token"),
+                    minutes: 30,
+                },
+                "a-token",
+            ),
+        ] {
+            assert!(serde_json::to_string(&email).unwrap().contains(secret));
+            let masked = serde_json::to_string(&email.masked()).unwrap();
+            assert!(
+                !masked.contains(secret) && masked.contains("••••") && masked.contains("Ada"),
+                "{masked}"
+            );
+        }
+    }
+
+    #[test]
     fn kinds_lists_every_kind() {
         // `kind` does not compile without an arm for a new variant; this number is a reminder to extend `KINDS`.
-        assert_eq!(EmailTemplate::KINDS.len(), 14);
+        assert_eq!(EmailTemplate::KINDS.len(), 19);
         for kind in EmailTemplate::KINDS {
             let why = serde_json::from_value::<EmailTemplate>(serde_json::json!({ "kind": kind })).unwrap_err();
             assert!(why.to_string().contains("missing field"), "{kind}: {why}");
@@ -323,6 +486,15 @@ mod tests {
                     quantity: 3,
                     price: None,
                 }],
+                consent: Some("I agree.".into()),
+                needs_consent: false,
+            },
+            EmailTemplate::OrderNotPlaced {
+                nickname: nickname(),
+                checkout: "0197".into(),
+                reason: CheckoutReason::PriceRisen,
+                total: "30.25".parse().unwrap(),
+                balance: "30.25".parse().unwrap(),
             },
             EmailTemplate::TopUp {
                 nickname: nickname(),
@@ -337,6 +509,16 @@ mod tests {
                     title: "Portal".into(),
                     key: None,
                 }],
+                needs_consent: true,
+            },
+            EmailTemplate::WithdrawalDecided {
+                nickname: nickname(),
+                reference: "7ZK3M0Q9XA".into(),
+                is_accepted: true,
+                reason: None,
+                refunded: "9.99".parse().unwrap(),
+                to_card: Some("5".parse().unwrap()),
+                language: "de".into(),
             },
             EmailTemplate::Refund {
                 nickname: nickname(),

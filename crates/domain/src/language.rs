@@ -1,10 +1,15 @@
 //! The languages of pages and e-mails, and their texts.
 //!
-//! A text file has one text per line, `key = text`; `#` begins a comment. `{}` is a placeholder for a value.
+//! A text file has one text per line, `key = text`; `#` begins a comment. `{}` is a placeholder for a value. A text that
+//! depends on a number has a line for each plural form of its language (`games.one`, `games.few`, …), by the cardinal
+//! rules of CLDR.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Write as _};
 use std::sync::LazyLock;
+
+use icu_locale_core::Locale;
+use icu_plurals::{PluralCategory, PluralRules};
 
 /// Texts by key.
 pub type Texts = HashMap<&'static str, &'static str>;
@@ -17,17 +22,37 @@ pub enum Language {
     English,
     /// German.
     German,
+    /// French.
+    French,
+    /// Spanish.
+    Spanish,
+    /// Polish.
+    Polish,
 }
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::English, Self::German];
+    pub const ALL: [Self; 5] = [Self::English, Self::German, Self::French, Self::Spanish, Self::Polish];
 
     /// ISO 639-1.
     pub const fn code(self) -> &'static str {
         match self {
             Self::English => "en",
             Self::German => "de",
+            Self::French => "fr",
+            Self::Spanish => "es",
+            Self::Polish => "pl",
+        }
+    }
+
+    /// Its name in itself.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::English => "English",
+            Self::German => "Deutsch",
+            Self::French => "Français",
+            Self::Spanish => "Español",
+            Self::Polish => "Polski",
         }
     }
 
@@ -38,10 +63,16 @@ impl Language {
 
     /// The preferred supported language of an `Accept-Language` header; `None` when it accepts none of them.
     pub fn accepted(header: &str) -> Option<Self> {
+        Self::accepted_of(&Self::ALL, header)
+    }
+
+    /// The one of `known` that an `Accept-Language` header prefers; `None` when it accepts none of them.
+    pub fn accepted_of(known: &[Self], header: &str) -> Option<Self> {
         let mut best: Option<(Self, u32)> = None;
         for (tag, weight) in ranges(header) {
             let primary = tag.split('-').next().unwrap_or_default();
             if let Some(language) = Self::of_code(primary)
+                && known.contains(&language)
                 && weight > best.map_or(0, |(_, weight)| weight)
             {
                 best = Some((language, weight));
@@ -62,15 +93,94 @@ impl Language {
         best.and_then(|(region, _)| region)
     }
 
+    /// The plural form of a number of something: `one`, `few`, `many`, `other`.
+    pub fn plural_form(self, number: u64) -> &'static str {
+        self.plural_rules()
+            .map_or("other", |rules| form_name(rules.category_for(number)))
+    }
+
+    /// The plural forms that the language has. Some occur with fractions or with millions only.
+    pub fn plural_forms(self) -> Vec<&'static str> {
+        self.plural_rules()
+            .map(|rules| rules.categories().map(form_name).collect())
+            .unwrap_or_default()
+    }
+
+    /// The rules of CLDR, from the data in `icu_plurals`; a test finds a language without.
+    fn plural_rules(self) -> Option<PluralRules> {
+        let locale = Locale::try_from_str(self.code()).ok()?;
+        PluralRules::try_new_cardinal(locale.into()).ok()
+    }
+
     /// The names of key regions, under `region.{name}`.
     pub fn region_texts(self) -> &'static Texts {
         static ENGLISH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/en/regions.txt")]));
         static GERMAN: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/de/regions.txt")]));
+        static FRENCH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/fr/regions.txt")]));
+        static SPANISH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/es/regions.txt")]));
+        static POLISH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/pl/regions.txt")]));
         match self {
             Self::English => &ENGLISH,
             Self::German => &GERMAN,
+            Self::French => &FRENCH,
+            Self::Spanish => &SPANISH,
+            Self::Polish => &POLISH,
         }
     }
+}
+
+/// CLDR's name of a plural form.
+const fn form_name(category: PluralCategory) -> &'static str {
+    match category {
+        PluralCategory::Zero => "zero",
+        PluralCategory::One => "one",
+        PluralCategory::Two => "two",
+        PluralCategory::Few => "few",
+        PluralCategory::Many => "many",
+        PluralCategory::Other => "other",
+    }
+}
+
+/// What the texts of `language` lack or have too much, compared with the `english` ones: keys, plural forms,
+/// placeholders. For the tests of text files: empty if they are complete.
+pub fn differences(language: Language, texts: &Texts, english: &Texts) -> Vec<String> {
+    let is_plural = |base: &str| {
+        let has = |form: &str| english.contains_key(format!("{base}.{form}").as_str());
+        has("one") && has("other")
+    };
+    let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
+    for (key, text) in english {
+        let placeholders = text.matches("{}").count();
+        match key.rsplit_once('.') {
+            Some((base, "one")) if is_plural(base) => {}
+            Some((base, "other")) if is_plural(base) => {
+                for form in language.plural_forms() {
+                    wanted.insert(format!("{base}.{form}"), placeholders);
+                }
+            }
+            _ => {
+                wanted.insert((*key).to_owned(), placeholders);
+            }
+        }
+    }
+    let lacking = wanted
+        .iter()
+        .filter_map(|(key, placeholders)| match texts.get(key.as_str()) {
+            None => Some(format!("{}: {key} is missing", language.code())),
+            Some(&"") => Some(format!("{}: {key} is empty", language.code())),
+            Some(text) if text.matches("{}").count() != *placeholders => Some(format!(
+                "{}: {key} has other placeholders than in English",
+                language.code()
+            )),
+            Some(_) => None,
+        });
+    let superfluous = texts
+        .keys()
+        .filter(|key| !wanted.contains_key(**key))
+        .map(|key| format!("{}: {key} is not in English, or no plural form", language.code()));
+    let mut found: Vec<String> = lacking.chain(superfluous).collect();
+    found.sort_unstable();
+    found
 }
 
 /// The language ranges of an `Accept-Language` header in lower case, each with its weight in thousandths.
@@ -132,16 +242,95 @@ mod tests {
     fn preferred_supported_language_is_chosen() {
         for (header, language) in [
             ("", None),
-            ("fr", None),
+            ("it", None),
+            ("fr-CA", Some(Language::French)),
+            ("es-419,es;q=0.9", Some(Language::Spanish)),
+            ("pl", Some(Language::Polish)),
             ("de", Some(Language::German)),
             ("de-AT,de;q=0.9,en;q=0.8", Some(Language::German)),
-            ("fr,en;q=0.5,de;q=0.7", Some(Language::German)),
+            ("it,en;q=0.5,de;q=0.7", Some(Language::German)),
+            ("fr;q=0.6,en;q=0.5,de;q=0.7", Some(Language::German)),
             ("en-GB,de;q=0.9", Some(Language::English)),
             ("de;q=0", None),
-            ("fr, ;;;q=x, de;q=nonsense", None),
+            ("it, ;;;q=x, de;q=nonsense", None),
         ] {
             assert_eq!(Language::accepted(header), language, "{header}");
         }
+        let known = [Language::English, Language::German];
+        assert_eq!(Language::accepted_of(&known, "fr,de;q=0.5"), Some(Language::German));
+        assert_eq!(Language::accepted_of(&known, "fr"), None);
+    }
+
+    #[test]
+    fn numbers_have_the_plural_forms_of_cldr() {
+        for (language, forms) in [
+            (Language::English, &["one", "other"][..]),
+            (Language::German, &["one", "other"]),
+            (Language::French, &["one", "many", "other"]),
+            (Language::Spanish, &["one", "many", "other"]),
+            (Language::Polish, &["one", "few", "many", "other"]),
+        ] {
+            let mut known = language.plural_forms();
+            known.sort_by_key(|form| {
+                ["zero", "one", "two", "few", "many", "other"]
+                    .iter()
+                    .position(|one| one == form)
+            });
+            assert_eq!(known, forms, "{language:?}");
+        }
+        for (language, numbers) in [
+            (
+                Language::English,
+                [(0, "other"), (1, "one"), (2, "other"), (1_000_000, "other")],
+            ),
+            (
+                Language::French,
+                [(0, "one"), (1, "one"), (2, "other"), (1_000_000, "many")],
+            ),
+            (
+                Language::Spanish,
+                [(0, "other"), (1, "one"), (21, "other"), (2_000_000, "many")],
+            ),
+            (Language::Polish, [(0, "many"), (1, "one"), (5, "many"), (21, "many")]),
+            (Language::Polish, [(2, "few"), (12, "many"), (22, "few"), (112, "many")]),
+        ] {
+            for (number, form) in numbers {
+                assert_eq!(language.plural_form(number), form, "{language:?} {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn differences_name_missing_keys_forms_and_placeholders() {
+        let english = Texts::from([("a", "{} of {}"), ("n.one", "{} x"), ("n.other", "{} x"), ("b", "B")]);
+        let polish = Texts::from([
+            ("a", "{}"),
+            ("n.one", "{}"),
+            ("n.few", "{}"),
+            ("n.other", "{}"),
+            ("c", "C"),
+            ("b", ""),
+        ]);
+        assert_eq!(
+            differences(Language::Polish, &polish, &english),
+            [
+                "pl: a has other placeholders than in English",
+                "pl: b is empty",
+                "pl: c is not in English, or no plural form",
+                "pl: n.many is missing",
+            ]
+        );
+        let german = Texts::from([
+            ("n.one", "{}"),
+            ("n.few", "{}"),
+            ("n.other", "{}"),
+            ("a", "{}{}"),
+            ("b", "B"),
+        ]);
+        assert_eq!(
+            differences(Language::German, &german, &english),
+            ["de: n.few is not in English, or no plural form"]
+        );
     }
 
     #[test]
@@ -168,10 +357,9 @@ mod tests {
 
     #[test]
     fn every_region_has_a_name_in_every_language() {
-        let mut english: Vec<_> = Language::English.region_texts().keys().collect();
-        let mut german: Vec<_> = Language::German.region_texts().keys().collect();
-        english.sort_unstable();
-        german.sort_unstable();
-        assert_eq!(english, german);
+        for language in Language::ALL {
+            let found = differences(language, language.region_texts(), Language::English.region_texts());
+            assert!(found.is_empty(), "{found:#?}");
+        }
     }
 }

@@ -68,6 +68,16 @@ impl Money {
         Self::in_range(amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero))
     }
 
+    /// The amount that a program meant which adds amounts in binary floating point, such as 0.30 for 0.30000000000000004;
+    /// `None` if it is further from whole cents than such sums get.
+    pub fn of_binary_sum(text: &str) -> Option<Self> {
+        let written = exact_decimal(text)?;
+        let amount = Self::rounded(written).ok()?;
+        let noise = (written - amount.0).abs();
+        // An f64 of ten billion is exact to two millionths.
+        (noise < Decimal::new(1, 5)).then_some(amount)
+    }
+
     fn in_range(mut amount: Decimal) -> Result<Self, MoneyError> {
         if amount.abs() > Decimal::new(MAX_CENTS, 2) {
             return Err(MoneyError::OutOfRange);
@@ -186,6 +196,23 @@ mod tests {
 
     fn money(text: &str) -> Money {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn sums_in_binary_floating_point_are_the_cents_that_were_meant() {
+        for (left, right, cents) in [
+            (0.1_f64, 0.2, 30),
+            (1.1, 2.2, 330),
+            (-0.3, 0.1, -20),
+            (9_999_999_998.99, 0.7, 999_999_999_969),
+        ] {
+            let sum = left + right;
+            let meant = Money::from_cents(cents).unwrap();
+            assert_eq!(Money::of_binary_sum(&format!("{sum}")), Some(meant), "{sum}");
+        }
+        for text in ["0.001", "0.30004", "1e-3", "x", "1e30", ""] {
+            assert_eq!(Money::of_binary_sum(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Locale-dependent formats of amounts and numbers, from the table that `forms.mjs` generates from CLDR.
 //!
-//! A table, because a library with the data of every locale takes megabytes, and pages have two languages.
+//! A table, because a library with the data of every locale takes megabytes, and pages have five languages.
 
 mod forms;
 
@@ -24,6 +24,8 @@ pub(crate) struct Form {
     pub(crate) decimal: &'static str,
     /// Number of digits of every group but the last.
     pub(crate) secondary: usize,
+    /// Number of digits from which on numbers are grouped.
+    pub(crate) fewest: usize,
     /// Group separator in other numbers.
     pub(crate) number_group: &'static str,
     /// Decimal separator in other numbers.
@@ -65,14 +67,14 @@ impl MoneyForm {
             None => (text.as_str(), form.positive),
         };
         let (euro, cents) = digits.split_once('.').unwrap_or((digits, "00"));
-        let euro = grouped(euro, form.group, form.secondary);
+        let euro = form.grouped(euro, form.group);
         format!("{before}{euro}{}{cents}{after}", form.decimal)
     }
 
     /// A whole number: `1,234`, `1.234`.
     pub fn number(self, number: u64) -> String {
         let form = self.row();
-        grouped(&number.to_string(), form.number_group, form.secondary)
+        form.grouped(&number.to_string(), form.number_group)
     }
 
     /// A decimal as `Display` writes it, with the region's separator: `4.5`, `4,5`.
@@ -81,17 +83,23 @@ impl MoneyForm {
     }
 }
 
-/// The last three digits are a group, those before them groups of `secondary`.
-fn grouped(digits: &str, separator: &str, secondary: usize) -> String {
-    let mut out = String::with_capacity(digits.len() * 2);
-    for (at, digit) in digits.chars().enumerate() {
-        let left = digits.len() - at;
-        if at > 0 && left >= 3 && (left - 3).is_multiple_of(secondary) {
-            out.push_str(separator);
+impl Form {
+    /// The last three digits are a group, those before them groups of `secondary`; a number of fewer than `fewest`
+    /// digits has none.
+    fn grouped(&self, digits: &str, separator: &str) -> String {
+        if digits.len() < self.fewest {
+            return digits.to_owned();
         }
-        let _infallible = write!(out, "{digit}");
+        let mut out = String::with_capacity(digits.len() * 2);
+        for (at, digit) in digits.chars().enumerate() {
+            let left = digits.len() - at;
+            if at > 0 && left >= 3 && (left - 3).is_multiple_of(self.secondary) {
+                out.push_str(separator);
+            }
+            let _infallible = write!(out, "{digit}");
+        }
+        out
     }
-    out
 }
 
 #[cfg(test)]
@@ -119,6 +127,17 @@ mod tests {
             ("de", Some("CH"), 123_456_789, "EUR\u{a0}1'234'567.89"),
             ("de", Some("CH"), -99, "EUR-0.99"),
             ("de", Some("LI"), -99, "-EUR\u{a0}0.99"),
+            ("fr", None, 123_450, "1\u{202f}234,50\u{a0}€"),
+            ("fr", Some("BE"), -1_234_550, "-12\u{202f}345,50\u{a0}€"),
+            ("fr", Some("CA"), 123_450, "1\u{a0}234,50\u{a0}€"),
+            ("fr", Some("CH"), 123_456_789, "1\u{202f}234\u{202f}567.89\u{a0}€"),
+            ("fr", Some("LU"), 123_450, "1.234,50\u{a0}€"),
+            ("es", None, 123_450, "1234,50\u{a0}€"),
+            ("es", Some("ES"), -1_234_550, "-12.345,50\u{a0}€"),
+            ("es", Some("MX"), 123_450, "EUR\u{a0}1,234.50"),
+            ("es", Some("AR"), 123_450, "EUR\u{a0}1.234,50"),
+            ("pl", None, 123_450, "1234,50\u{a0}€"),
+            ("pl", Some("PL"), 123_456_789, "1\u{a0}234\u{a0}567,89\u{a0}€"),
             ("tlh", Some("QO"), 100, "€1.00"),
         ] {
             let form = MoneyForm::of(language, region);
@@ -139,6 +158,9 @@ mod tests {
             ("de", None, "1.234.567", "4,5"),
             ("de", Some("AT"), "1\u{a0}234\u{a0}567", "4,5"),
             ("de", Some("CH"), "1'234'567", "4.5"),
+            ("fr", None, "1\u{202f}234\u{202f}567", "4,5"),
+            ("es", None, "1.234.567", "4,5"),
+            ("pl", None, "1\u{a0}234\u{a0}567", "4,5"),
         ] {
             let form = MoneyForm::of(language, region);
             assert_eq!(
@@ -147,6 +169,18 @@ mod tests {
                 "{language}-{region:?}"
             );
             assert_eq!([0, 7, 999].map(|n| form.number(n)), ["0", "7", "999"]);
+        }
+        // Spanish and Polish separate no thousands before there are ten.
+        for (language, four, five) in [
+            ("en", "1,234", "12,345"),
+            ("es", "1234", "12.345"),
+            ("pl", "1234", "12\u{a0}345"),
+        ] {
+            let form = MoneyForm::of(language, None);
+            assert_eq!(
+                (form.number(1_234), form.number(12_345)),
+                (four.to_owned(), five.to_owned())
+            );
         }
     }
 

@@ -105,7 +105,7 @@ impl UnitState {
         }
     }
 
-    /// True for the final states: delivered, or refunded.
+    /// True for the states in which nothing is to be done: delivered, or refunded.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Refunded)
     }
@@ -114,6 +114,7 @@ impl UnitState {
     ///
     /// `NEW → DONE` sells a key from the shop's stock. `ORDERED → NEW` abandons an unpaid order (too expensive, or
     /// expired). `PAYING → NEW` does the same once G2A confirms that the order was never paid and can no longer be.
+    /// `DONE → NEW` buys another key in place of a faulty one.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
@@ -123,6 +124,7 @@ impl UnitState {
                 | (Self::Paying, Self::Paid | Self::Ordered | Self::New | Self::Refunded)
                 | (Self::Paid, Self::Fetching)
                 | (Self::Fetching, Self::Done | Self::Lost | Self::Paid)
+                | (Self::Done, Self::New)
                 | (Self::Lost, Self::New | Self::Refunded | Self::Done)
         )
     }
@@ -213,14 +215,15 @@ mod tests {
     }
 
     #[test]
-    fn paid_units_fetch_their_key_and_final_units_stay_final() {
+    fn paid_units_fetch_their_key_refunded_ones_stay_so_and_delivered_ones_are_only_bought_again() {
         for next in UnitState::ALL {
             assert_eq!(
                 UnitState::Paid.may_become(next),
                 next == UnitState::Fetching,
                 "a paid unit fetches its key: {next:?}"
             );
-            assert!(!UnitState::Done.may_become(next) && !UnitState::Refunded.may_become(next));
+            assert_eq!(UnitState::Done.may_become(next), next == UnitState::New, "{next:?}");
+            assert!(!UnitState::Refunded.may_become(next));
         }
     }
 }

@@ -89,21 +89,65 @@ impl ListPrice {
     }
 }
 
+/// A reduction as the shop announces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reduction {
+    /// The higher price that the price is compared with, EUR; `None` without a reduction.
+    pub original_price: Option<Money>,
+    /// Whole percent below it; `None` instead of 0.
+    pub discount: Option<i32>,
+    /// The lowest price of the 30 days before the reduction began, EUR, if it is known.
+    pub lowest: Option<Money>,
+}
+
+impl Reduction {
+    /// The reduction of `price` as stored. If reductions are measured (`is_measured`), one is announced from the lowest price
+    /// of the 30 days before it began, and none without that.
+    pub fn announced(
+        price: Money,
+        original_price: Option<Money>,
+        discount: Option<i32>,
+        lowest: Option<Money>,
+        is_measured: bool,
+    ) -> Self {
+        let original_price = original_price.filter(|original| *original > price);
+        let lowest = lowest.filter(|_| original_price.is_some());
+        if !is_measured {
+            return Self {
+                original_price,
+                discount: discount.filter(|percent| *percent > 0),
+                lowest,
+            };
+        }
+        let list = ListPrice::of(price, lowest);
+        Self {
+            original_price: list.original_price,
+            discount: Some(list.discount).filter(|percent| *percent > 0),
+            lowest: lowest.filter(|_| list.original_price.is_some()),
+        }
+    }
+}
+
 impl Pricing {
     /// The shop's price of a product from G2A's two prices; `None` when the relevant one is missing or not positive
     /// (such a product cannot be sold).
     ///
     /// The amount plus the markup, rounded half up to cents.
     pub fn list_price(&self, min_price: Option<Decimal>, retail_min_price: Option<Decimal>) -> Option<ListPrice> {
+        let price = self.marked_up(self.cost(min_price, retail_min_price)?)?;
+        let original = retail_min_price.and_then(|retail| self.marked_up(retail));
+        Some(ListPrice::of(price, original))
+    }
+
+    /// The supplier's price that the shop's price is based on; `None` when it is missing or not positive.
+    pub fn cost(&self, min_price: Option<Decimal>, retail_min_price: Option<Decimal>) -> Option<Decimal> {
         let positive = |price: Option<Decimal>| price.filter(|p| *p > Decimal::ZERO);
         let (min, retail) = (positive(min_price), positive(retail_min_price));
-        let base = match self.basis {
-            PriceBasis::MinPrice => min?,
-            PriceBasis::RetailMinPrice => retail?,
-            PriceBasis::Max => min.max(retail)?,
-        };
-        let price = self.marked_up(base)?;
-        Some(ListPrice::of(price, retail.and_then(|retail| self.marked_up(retail))))
+        match self.basis {
+            PriceBasis::MinPrice => min,
+            PriceBasis::RetailMinPrice => retail,
+            PriceBasis::Max => min.max(retail),
+        }
     }
 
     /// `amount` plus the markup, rounded half up to cents; `None` unless the result is positive and can be stored.
@@ -172,6 +216,39 @@ mod tests {
             pricing.list_price(Some(d("9999999999.99")), None),
             None,
             "does not fit the column"
+        );
+    }
+
+    #[test]
+    fn a_measured_reduction_is_announced_from_the_lowest_price_or_not_at_all() {
+        let money = |text: &str| text.parse::<Money>().unwrap();
+        let announced = |lowest: Option<&str>, is_measured| {
+            let reduction = Reduction::announced(
+                money("80"),
+                Some(money("120")),
+                Some(33),
+                lowest.map(money),
+                is_measured,
+            );
+            (
+                reduction.original_price.map(|price| price.to_string()),
+                reduction.discount,
+                reduction.lowest.map(|price| price.to_string()),
+            )
+        };
+        assert_eq!(
+            announced(Some("100"), true),
+            (Some("100.00".into()), Some(20), Some("100.00".into()))
+        );
+        // Dearer than, or as dear as, it was: no reduction.
+        assert_eq!(announced(Some("80"), true), (None, None, None));
+        assert_eq!(announced(Some("70"), true), (None, None, None));
+        // A new product has no earlier price.
+        assert_eq!(announced(None, true), (None, None, None));
+        assert_eq!(announced(None, false), (Some("120.00".into()), Some(33), None));
+        assert_eq!(
+            announced(Some("100"), false),
+            (Some("120.00".into()), Some(33), Some("100.00".into()))
         );
     }
 

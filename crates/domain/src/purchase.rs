@@ -64,6 +64,8 @@ pub enum OrderUnitStatus {
     Buying,
     /// Its key is available.
     Delivered,
+    /// Its key did not work and was taken back; another one is being bought.
+    Replacing,
     /// Its amount was refunded to the balance.
     Refunded,
 }
@@ -213,6 +215,9 @@ pub struct OrderView {
     pub copies: Vec<OrderUnit>,
     /// The keys delivered so far.
     pub keys: Vec<KeyView>,
+    /// True while its keys are not shown because the customer has not consented; absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_consent: bool,
 }
 
 impl OrderView {
@@ -221,12 +226,13 @@ impl OrderView {
         self.items.iter().map(|line| game_tag(line.game_id))
     }
 
-    /// Whether the order is final: no further status follows by itself.
+    /// Whether the order is final: no further status follows by itself, and no key is being replaced.
     pub fn is_final(&self) -> bool {
-        matches!(
+        let has_ended = matches!(
             self.status,
             OrderStatus::Completed | OrderStatus::Failed | OrderStatus::Cancelled
-        )
+        );
+        has_ended && self.copies.iter().all(|copy| copy.state != OrderUnitStatus::Replacing)
     }
 }
 
@@ -303,6 +309,9 @@ pub struct TopUpView {
     /// What was paid instead of `amount`; staff decide about the credit: `processing` until then, `failed` without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub other_payment: Option<OtherPayment>,
+    /// `true` while staff check the payment: what is bought meanwhile is delivered after that. Absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub held: bool,
     /// When it was created.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
@@ -384,6 +393,7 @@ mod tests {
                 key_id: None,
             }],
             keys: vec![],
+            needs_consent: false,
         };
         let json = serde_json::to_value(&order).unwrap();
         assert_eq!(json["keys"], serde_json::json!([]));

@@ -1,5 +1,6 @@
 //! Slugs: the readable part of a URL for a game, genre or platform.
 
+use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// The longest slug, in bytes; leaves room for a suffix that makes it unique.
@@ -45,6 +46,26 @@ pub fn slugify(title: &str) -> String {
     slug
 }
 
+/// The slug of a name: as [`slugify`] makes it; where that leaves out letters of another script, with twelve digits of the
+/// name's SHA-256 (`3-5d5fa0d18b2c`, and `n-…` when nothing else is left), so that two such names have two slugs.
+pub fn slug_of_name(name: &str) -> String {
+    let slug = slugify(name);
+    let is_left_out = |c: char| c.is_alphanumeric() && slugify(c.encode_utf8(&mut [0; 4])).is_empty();
+    if !slug.is_empty() && !name.chars().any(is_left_out) {
+        return slug;
+    }
+    let head = if slug.is_empty() {
+        "n"
+    } else {
+        slug.get(..80).unwrap_or(&slug).trim_end_matches('-')
+    };
+    let digest = Sha256::digest(name.as_bytes());
+    digest.iter().take(6).fold(format!("{head}-"), |mut slug, byte| {
+        slug.extend([byte >> 4, byte & 15].map(|half| char::from_digit(half.into(), 16).unwrap_or('0')));
+        slug
+    })
+}
+
 fn break_word(slug: &mut String) {
     if !slug.is_empty() && !slug.ends_with('-') {
         slug.push('-');
@@ -72,6 +93,20 @@ mod tests {
         assert_eq!(slugify("  ---  "), "");
         assert_eq!(slugify("東京"), "");
         assert_eq!(slugify("Straße nach Łódź"), "strasse-nach-lodz");
+    }
+
+    #[test]
+    fn names_in_every_script_have_slugs_of_their_own() {
+        assert_eq!(slug_of_name("Role Play"), "role-play");
+        assert_eq!(slug_of_name("Pokémon™ & Łódź: ½"), slugify("Pokémon™ & Łódź: ½"));
+        let (noir, thriller) = (slug_of_name("Нуар 2"), slug_of_name("Триллер 2"));
+        assert!(noir.starts_with("2-") && noir != thriller, "{noir} {thriller}");
+        let (tokyo, kyoto) = (slug_of_name("東京"), slug_of_name("京都"));
+        assert!(
+            is_slug(&tokyo) && tokyo != kyoto && tokyo == slug_of_name("東京"),
+            "{tokyo} {kyoto}"
+        );
+        assert_eq!(slugify(&tokyo), tokyo, "it is a slug that a form accepts");
     }
 
     proptest! {

@@ -64,6 +64,10 @@ permissions! {
     OrdersWrite = "orders.write",
     /// Read payments and transactions, with whose they are.
     PaymentsRead = "payments.read",
+    /// Read price rules, what they would change, and scheduled changes.
+    PricesRead = "prices.read",
+    /// Change price rules, and schedule changes of games.
+    PricesWrite = "prices.write",
     /// Read promo codes and their statistics.
     PromotionsRead = "promotions.read",
     /// Create, change and delete promo codes.
@@ -80,10 +84,16 @@ permissions! {
     SystemWrite = "system.write",
     /// Delete accounts.
     UsersDelete = "users.delete",
+    /// Act as a customer: look at the shop with their eyes.
+    UsersImpersonate = "users.impersonate",
     /// Read users: their data, orders and log-ins.
     UsersRead = "users.read",
     /// Change users' names.
     UsersWrite = "users.write",
+    /// Read outgoing webhooks and their deliveries.
+    WebhooksRead = "webhooks.read",
+    /// Create, change and delete them, rotate their secrets, replay deliveries.
+    WebhooksWrite = "webhooks.write",
 }
 
 impl Permission {
@@ -117,6 +127,12 @@ impl Permissions {
     /// Whether `permission` is one of them.
     pub fn contains(&self, permission: Permission) -> bool {
         self.0.contains(&permission)
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn shared_with(&self, others: &Self) -> Self {
+        Self(self.0.intersection(&others.0).copied().collect())
     }
 
     /// Whether all of `others` are among them.

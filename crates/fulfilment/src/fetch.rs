@@ -68,7 +68,7 @@ impl Fulfilment {
         let (inner, lease) = (&self.0, unit.lease);
         let _counted = Counted::one(&inner.reading);
         failpoint!("fetching.call.before");
-        let answer = inner.client.key_bytes(id).await;
+        let answer = inner.client_of(unit).key_bytes(id).await;
         failpoint!("fetching.call.after");
         let mut has_tries = unit.attempts + 1 < inner.settings.unsure_tries;
         let (seen, why) = match answer {
@@ -121,9 +121,12 @@ impl Fulfilment {
     /// Interprets the error of a key call. `None` when it is fully handled.
     async fn handle_key_error(&self, unit: &Unit, id: &str, error: &Error) -> Result<Option<KeyOutcome>, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
-        if let Some(stop) = Stop::of(error) {
-            let (kind, retry) = (stop.kind(), inner.settings.alarm_retry);
-            incidents::raise_alarm(&inner.store, kind, &error.to_string(), retry).await?;
+        let (stop, is_reported) = (Stop::of(error), self.reports_account(unit, error).await?);
+        if is_reported || stop.is_some() {
+            let retry = inner.settings.alarm_retry;
+            if let Some(stop) = stop.filter(|_| !is_reported) {
+                incidents::raise_alarm(&inner.store, stop.kind(), &error.to_string(), retry).await?;
+            }
             let why = error.to_string();
             commit!(inner, "fulfil.not_ready", [why], |tx, _l| records::not_ready(
                 tx, lease, retry, &why
@@ -151,7 +154,7 @@ impl Fulfilment {
             && unit.attempts % ASK_DETAILS_EVERY == ASK_DETAILS_EVERY - 1
         {
             failpoint!("fetching.details.before");
-            let details = inner.client.order_details(id).await;
+            let details = inner.client_of(unit).order_details(id).await;
             failpoint!("fetching.details.after");
             if reading::details(&details) == DetailsOutcome::TakenBack {
                 self.declare_lost(unit, id, "SUPPLIER_CANCELLED", "G2A took a paid order back")

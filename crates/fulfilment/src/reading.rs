@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_g2a::{Code, Error, OrderDetails, OrderStatus, Outcome, Repeat};
+use lockstep_g2a::{Code, Error, NotSent, OrderDetails, OrderStatus, Outcome, Repeat};
 
 use crate::rules::{DetailsOutcome, KeyOutcome, PayOutcome};
 
@@ -43,12 +43,23 @@ impl Stop {
                 _ => None,
             },
             Error::NotSent {
-                reason: lockstep_g2a::NotSent::Token(lockstep_g2a::TokenFailure::Refused { .. }),
+                reason: NotSent::NoCredentials | NotSent::Token(lockstep_g2a::TokenFailure::Refused { .. }),
                 ..
             } => Some(Self::Access),
             _ => None,
         }
     }
+}
+
+/// Whether the call was not made because the credentials of the order's account are not known.
+pub(crate) fn is_unknown_account(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotSent {
+            reason: NotSent::UnknownAccount(_),
+            ..
+        }
+    )
 }
 
 /// True when the call certainly had no effect and can be repeated safely.

@@ -116,6 +116,7 @@ pub async fn reconcile(
     }
     for remembered in review::remembered(store, now - SINCE, true, MOST).await? {
         failpoint!("reconcile.details.before");
+        let client = client.of_account(remembered.account.as_deref());
         let answer = client.order_details(&remembered.g2a_order_id).await;
         failpoint!("reconcile.details.after");
         let seen = reading::details(&answer);

@@ -171,13 +171,38 @@ pub enum Compensation {
     Refund,
 }
 
-/// Decides about a lost key. `has_budget`: the unit has replacements left.
-pub fn after_loss(has_budget: bool, cancel_asked: bool) -> Compensation {
-    if has_budget && !cancel_asked {
+/// Decides about a lost key. `has_budget`: the unit has replacements left; `is_replacement`: it was bought in place of a faulty
+/// key, for which no other is bought.
+pub fn after_loss(has_budget: bool, cancel_asked: bool, is_replacement: bool) -> Compensation {
+    if has_budget && !cancel_asked && !is_replacement {
         Compensation::Replace
     } else {
         Compensation::Refund
     }
+}
+
+/// How a unit ends for which no key was bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WithoutKey {
+    /// The price is refunded: `REFUNDED`.
+    Refund,
+    /// The unit was delivered, and has its faulty key again: `DONE`. Staff decide about a refund.
+    KeepFaultyKey,
+}
+
+/// Decides about a unit for which no key was bought. `is_replacement`: another key was to be bought in place of a faulty one.
+pub fn without_key(is_replacement: bool) -> WithoutKey {
+    if is_replacement {
+        WithoutKey::KeepFaultyKey
+    } else {
+        WithoutKey::Refund
+    }
+}
+
+/// Whether a cancelled order's unit is no longer bought. One that was delivered is not cancelled with its order, so another key
+/// is still bought in place of its faulty one.
+pub fn is_cancelled(cancel_asked: bool, is_replacement: bool) -> bool {
+    cancel_asked && !is_replacement
 }
 
 /// The state that a decision leads to, to check each against the state machine.

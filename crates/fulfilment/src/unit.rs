@@ -6,14 +6,14 @@ use std::time::Duration;
 use lockstep_domain::Money;
 use lockstep_domain::order::{RefundReason, UnitState};
 use lockstep_failpoint::failpoint;
-use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
+use lockstep_g2a::{Client, Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::{self as records, Unit, keys, unreadable};
 use lockstep_store::{StoreError, Tx};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::reading::{self, Stop};
-use crate::rules::{self, AfterCreate, Compensation, CreateOutcome, DetailsOutcome, PayOutcome, Paying};
+use crate::rules::{self, AfterCreate, Compensation, CreateOutcome, DetailsOutcome, PayOutcome, Paying, WithoutKey};
 use crate::{Fulfilment, Inner};
 
 /// Result of a step.
@@ -26,6 +26,9 @@ pub(crate) enum Next {
 
 /// Interval between attempts for a preorder and for a game that is not available yet.
 const LOOK_AGAIN: Duration = Duration::from_hours(1);
+
+/// What an incident says of a game whose price is staff's and below what G2A asks; the lowest possible price follows.
+const OFF_SALE: &str = "staff have set its price, so the game is off sale until the price is at least";
 
 /// Runs one transaction of a step: its name, the values that it uses (cloned for each run), and its body, in which
 /// `emails` is what e-mails may contain.
@@ -51,6 +54,17 @@ pub(crate) use commit;
 impl Fulfilment {
     /// Runs the step for the unit's state once.
     pub(crate) async fn step(&self, unit: &Unit) -> Result<Next, StoreError> {
+        let is_unpaid = matches!(unit.state, UnitState::New | UnitState::Ordered);
+        // What is not paid at G2A yet can still be refunded; a key that was paid for is fetched for nobody who is held.
+        let is_cancelled = rules::is_cancelled(unit.cancel_asked, unit.is_replacement);
+        if unit.is_held && (unit.state == UnitState::Paid || is_unpaid && !is_cancelled) {
+            if is_unpaid && unit.is_owing {
+                let why = "money of the buyer was taken back, goes back, or was reported as fraud";
+                return self.end(unit, RefundReason::Cancelled, why).await;
+            }
+            self.hold(unit).await?;
+            return Ok(Next::Yield);
+        }
         match unit.state {
             UnitState::New => self.begin(unit).await,
             UnitState::Ordering => self.order(unit).await,
@@ -65,10 +79,11 @@ impl Fulfilment {
     /// `NEW`: waits for a preorder's release, sells a key from our own stock, and otherwise starts a purchase.
     async fn begin(&self, unit: &Unit) -> Result<Next, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
-        if unit.cancel_asked {
-            return self.refund(unit, RefundReason::Cancelled, "cancelled").await;
+        if rules::is_cancelled(unit.cancel_asked, unit.is_replacement) {
+            return self.end(unit, RefundReason::Cancelled, "cancelled").await;
         }
-        if let Some(wait) = unit.out_in {
+        // What was delivered once is out, whatever date the game has by now.
+        if let Some(wait) = unit.out_in.filter(|_| !unit.is_replacement) {
             self.rest(unit, wait.min(LOOK_AGAIN), None).await?;
             return Ok(Next::Yield);
         }
@@ -83,13 +98,11 @@ impl Fulfilment {
             return Ok(Next::Yield);
         }
         if unit.product.is_none() {
-            return match unit.out_for {
-                Some(since) if since < inner.settings.preorder_patience => {
-                    self.rest(unit, LOOK_AGAIN, Some("no key in stock yet")).await?;
-                    Ok(Next::Yield)
-                }
-                _ => self.refund(unit, RefundReason::SoldOut, "not in stock").await,
-            };
+            if self.is_patient(unit) {
+                self.rest(unit, LOOK_AGAIN, Some("no key in stock yet")).await?;
+                return Ok(Next::Yield);
+            }
+            return self.end(unit, RefundReason::SoldOut, "not in stock").await;
         }
         if self.is_stopped(unit).await? {
             return Ok(Next::Yield);
@@ -107,7 +120,7 @@ impl Fulfilment {
     async fn order(&self, unit: &Unit) -> Result<Next, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         let Some(product) = &unit.product else {
-            return self.refund(unit, RefundReason::SoldOut, "G2A has it no longer").await;
+            return self.end(unit, RefundReason::SoldOut, "G2A has it no longer").await;
         };
         // A promo code's discount is paid by the shop, so the limit is based on the price before it.
         let floor = unit
@@ -120,7 +133,9 @@ impl Fulfilment {
             max_price: Some(floor),
         };
         failpoint!("ordering.call.before");
-        let answer = inner.client.create_order(&asked).await;
+        // The order belongs to the account that places it, whichever is in use when it is paid.
+        let client = inner.client.pinned();
+        let answer = client.create_order(&asked).await;
         failpoint!("ordering.call.after");
         let (seen, created, why) = match &answer {
             Ok(created) if created.currency != "EUR" => (
@@ -154,9 +169,7 @@ impl Fulfilment {
                 (seen, None, error.to_string())
             }
         };
-        let is_patient = unit
-            .out_for
-            .is_some_and(|since| since < inner.settings.preorder_patience);
+        let is_patient = self.is_patient(unit);
         // An outage is not the product's fault, so its attempts do not count as refusals.
         let (is_refusal, has_tries) = match seen {
             CreateOutcome::OverMaxCost | CreateOutcome::SoldOut | CreateOutcome::Refused => {
@@ -169,7 +182,7 @@ impl Fulfilment {
                 let Some((created, price)) = created else {
                     return Ok(Next::Yield);
                 };
-                self.record_order(unit, created, price).await
+                self.record_order(unit, created, price, client.account()).await
             }
             AfterCreate::AskAgain => {
                 let wait = answer.as_ref().err().and_then(reading::asked_to_wait);
@@ -195,17 +208,27 @@ impl Fulfilment {
                 failpoint!("ordering.anew.after");
                 Ok(Next::Yield)
             }
-            AfterCreate::Refund => self.refund(unit, rules::refund_reason(seen), &why).await,
+            AfterCreate::Refund => self.end(unit, rules::refund_reason(seen), &why).await,
         }
     }
 
     /// Records the order as `ORDERED`, or returns to `NEW` when G2A gave the same id to another order.
-    async fn record_order(&self, unit: &Unit, created: &CreatedOrder, price: Money) -> Result<Next, StoreError> {
+    async fn record_order(
+        &self,
+        unit: &Unit,
+        created: &CreatedOrder,
+        price: Money,
+        account: Option<String>,
+    ) -> Result<Next, StoreError> {
         let lease = unit.lease;
         let id = created.order_id.clone();
         failpoint!("ordered.before");
-        let recorded = commit!(self.0, "fulfil.ordered", [id], |tx, _l| records::ordered(
-            tx, lease, &id, price
+        let recorded = commit!(self.0, "fulfil.ordered", [id, account], |tx, _l| records::ordered(
+            tx,
+            lease,
+            &id,
+            price,
+            account.as_deref()
         )
         .await);
         failpoint!("ordered.after");
@@ -235,8 +258,8 @@ impl Fulfilment {
         let Some(id) = unit.g2a_order_id.clone() else {
             return Ok(Next::Yield);
         };
-        if unit.cancel_asked {
-            return self.refund(unit, RefundReason::Cancelled, "cancelled").await;
+        if rules::is_cancelled(unit.cancel_asked, unit.is_replacement) {
+            return self.end(unit, RefundReason::Cancelled, "cancelled").await;
         }
         // Not in the last minute of the reservation: the payment could arrive after its end.
         let in_time = inner
@@ -272,7 +295,7 @@ impl Fulfilment {
     async fn send_payment(&self, unit: &Unit, id: &str) -> Result<Next, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         failpoint!("paying.call.before");
-        let answer = inner.client.pay(id).await;
+        let answer = inner.client_of(unit).pay(id).await;
         failpoint!("paying.call.after");
         let (seen, transaction) = match &answer {
             Ok(payment) if payment.accepted => (PayOutcome::Accepted, payment.transaction_id.clone()),
@@ -295,6 +318,14 @@ impl Fulfilment {
             Paying::NotPaid => {
                 let Err(error) = &answer else { return Ok(Next::Yield) };
                 let stop = Stop::of(error);
+                if self.reports_account(unit, error).await? {
+                    let (why, wait) = (error.to_string(), inner.settings.alarm_retry);
+                    commit!(inner, "fulfil.not_paid", [why], |tx, _l| records::not_paid(
+                        tx, lease, wait, &why
+                    )
+                    .await)?;
+                    return Ok(Next::Yield);
+                }
                 if let Some(stop) = stop {
                     incidents::raise_alarm(
                         &inner.store,
@@ -345,8 +376,15 @@ impl Fulfilment {
             return Ok(Next::Yield);
         };
         failpoint!("look.call.before");
-        let answer = inner.client.order_details(&id).await;
+        let answer = inner.client_of(unit).order_details(&id).await;
         failpoint!("look.call.after");
+        if let Err(error) = &answer
+            && self.reports_account(unit, error).await?
+        {
+            let why = error.to_string();
+            self.rest(unit, inner.settings.alarm_retry, Some(&why)).await?;
+            return Ok(Next::Yield);
+        }
         let seen = reading::details(&answer);
         let lifetime = inner.settings.request_lifetime;
         let doubtful = self.ages_are_doubtful().await?;
@@ -412,7 +450,8 @@ impl Fulfilment {
             self.rest(unit, left.max(inner.settings.lost_grace), None).await?;
             return Ok(Next::Yield);
         }
-        match rules::after_loss(unit.replacements < inner.settings.replacements, unit.cancel_asked) {
+        let has_budget = unit.replacements < inner.settings.replacements;
+        match rules::after_loss(has_budget, unit.cancel_asked, unit.is_replacement) {
             Compensation::Replace => {
                 failpoint!("lost.replace.before");
                 commit!(inner, "fulfil.bought_again", [], |tx, _l| records::bought_again(
@@ -423,10 +462,36 @@ impl Fulfilment {
                 Ok(Next::Continue)
             }
             Compensation::Refund => {
-                self.refund(unit, RefundReason::KeyLost, "its key was lost at the supplier")
+                self.end(unit, RefundReason::KeyLost, "its key was lost at the supplier")
                     .await
             }
         }
+    }
+
+    /// Whether the unit is a preorder that the shop still waits for. Staff hear at once that a faulty key is not replaced.
+    fn is_patient(&self, unit: &Unit) -> bool {
+        let patience = self.0.settings.preorder_patience;
+        !unit.is_replacement && unit.out_for.is_some_and(|since| since < patience)
+    }
+
+    /// Ends a unit for which no key was bought.
+    async fn end(&self, unit: &Unit, cause: RefundReason, why: &str) -> Result<Next, StoreError> {
+        match rules::without_key(unit.is_replacement) {
+            WithoutKey::Refund => self.refund(unit, cause, why).await,
+            WithoutKey::KeepFaultyKey => self.keep_faulty_key(unit, why).await,
+        }
+    }
+
+    /// Gives the unit its faulty key again.
+    async fn keep_faulty_key(&self, unit: &Unit, why: &str) -> Result<Next, StoreError> {
+        let lease = unit.lease;
+        failpoint!("faulty_key.before");
+        commit!(self.0, "fulfil.keep_faulty_key", [why], |tx, emails| {
+            records::keep_faulty_key(tx, lease, &why, &emails).await
+        })?;
+        failpoint!("faulty_key.after");
+        metrics::counter!("lockstep_fulfilment_units_total", "end" => "not_replaced").increment(1);
+        Ok(Next::Yield)
     }
 
     /// Refunds the unit's exact price.
@@ -452,6 +517,19 @@ impl Fulfilment {
             lease,
             wait,
             failed.as_deref()
+        )
+        .await)?;
+        failpoint!("rest.after");
+        Ok(())
+    }
+
+    /// Postpones the unit of a buyer who is held. This is no failure, so it does not count as an attempt.
+    async fn hold(&self, unit: &Unit) -> Result<(), StoreError> {
+        let (lease, wait) = (unit.lease, self.0.settings.alarm_retry);
+        let why = "money of the buyer is disputed, owed, or reported as fraud";
+        failpoint!("rest.before");
+        commit!(self.0, "fulfil.hold", [why], |tx, _l| records::hold(
+            tx, lease, wait, &why
         )
         .await)?;
         failpoint!("rest.after");
@@ -489,6 +567,34 @@ impl Fulfilment {
         Ok(Next::Yield)
     }
 
+    /// Records an incident when a call failed because of the account that the unit's order belongs to, which is not the one
+    /// in use: only its units wait then, and the others are bought. Returns whether it did.
+    pub(crate) async fn reports_account(&self, unit: &Unit, error: &Error) -> Result<bool, StoreError> {
+        let inner = &self.0;
+        let Some(mark) = &unit.g2a_account else {
+            return Ok(false);
+        };
+        let is_unknown = reading::is_unknown_account(error);
+        if !is_unknown && (Stop::of(error).is_none() || inner.client.account().as_ref() == Some(mark)) {
+            return Ok(false);
+        }
+        let what = if is_unknown {
+            format!("it was ordered with the account {mark} at G2A, whose credentials are not known: enter them again")
+        } else {
+            format!("it was ordered with the account {mark} at G2A, which is not the active one: {error}")
+        };
+        let incident = Incident::new("SUPPLIER_ACCOUNT", what).of(unit.lease.unit);
+        let incident = match &unit.g2a_order_id {
+            Some(id) => incident.order(id),
+            None => incident,
+        };
+        commit!(inner, "fulfil.account", [incident], |tx, _l| incidents::add(
+            tx, &incident
+        )
+        .await)?;
+        Ok(true)
+    }
+
     /// Looks up the product to find out why its order was refused: no source lists the error codes.
     async fn why_refused(&self, unit: &Unit, product: &str, floor: Money) -> Result<CreateOutcome, StoreError> {
         let (inner, game) = (&self.0, unit.game);
@@ -502,16 +608,19 @@ impl Fulfilment {
                 CreateOutcome::SoldOut
             }
             Ok(Some(found)) if found.min_price.is_some_and(|price| price > floor.decimal()) => {
-                if let Some(list) = inner
-                    .settings
-                    .pricing
-                    .list_price(found.min_price, found.retail_min_price)
-                {
-                    let price = list.price;
-                    commit!(inner, "fulfil.asked_price", [], |tx, _l| records::asked_price(
-                        tx, game, price
-                    )
-                    .await)?;
+                let pricing = inner.settings.pricing;
+                if let Some(cost) = pricing.cost(found.min_price, found.retail_min_price) {
+                    let of_unit = unit.lease.unit;
+                    commit!(inner, "fulfil.asked_price", [], |tx, _l| {
+                        if let Some(asked) = records::asked_price(tx, game, cost, &pricing).await?
+                            && asked.is_off_sale
+                        {
+                            let price = asked.price;
+                            let detail = format!("G2A asks more than {floor} EUR; {OFF_SALE} {price} EUR");
+                            incidents::add(tx, &Incident::new("ABOVE_PRICE", detail).of(of_unit)).await?;
+                        }
+                        Ok::<_, StoreError>(())
+                    })?;
                     failpoint!("refused.dearer");
                 }
                 CreateOutcome::OverMaxCost
@@ -523,19 +632,21 @@ impl Fulfilment {
     /// Corrects the game's price to what this order would have needed.
     async fn correct_price(&self, unit: &Unit, created: &CreatedOrder, asked: Money) -> Result<(), StoreError> {
         let (inner, lease, game) = (&self.0, unit.lease, unit.game);
-        let list = inner.settings.pricing.marked_up(asked.decimal());
+        let pricing = inner.settings.pricing;
         let detail = format!(
             "G2A asked {asked} EUR for what the shop had sold for {}",
             unit.list_price
         );
-        let incident = Incident::new("ABOVE_PRICE", detail)
-            .of(lease.unit)
-            .order(&created.order_id);
+        let order_id = &created.order_id;
         failpoint!("above.before");
-        commit!(inner, "fulfil.above_price", [incident], |tx, _l| {
-            if let Some(list) = list {
-                records::asked_price(tx, game, list).await?;
+        commit!(inner, "fulfil.above_price", [detail, order_id], |tx, _l| {
+            let mut detail = detail;
+            if let Some(asked) = records::asked_price(tx, game, asked.decimal(), &pricing).await?
+                && asked.is_off_sale
+            {
+                detail = format!("{detail}; {OFF_SALE} {} EUR", asked.price);
             }
+            let incident = Incident::new("ABOVE_PRICE", detail).of(lease.unit).order(&order_id);
             incidents::add(tx, &incident).await
         })?;
         failpoint!("above.after");
@@ -551,6 +662,11 @@ fn cents_up(price: Decimal) -> Option<Money> {
 }
 
 impl Inner {
+    /// The client of the account that a unit's order at G2A belongs to.
+    pub(crate) fn client_of(&self, unit: &Unit) -> Client {
+        self.client.of_account(unit.g2a_account.as_deref())
+    }
+
     /// The hashes by which a key is found.
     pub(crate) fn hashes(&self, key: &str) -> Vec<[u8; 32]> {
         self.keys.hashes(keys::HASH, &[key.as_bytes()]).collect()

@@ -1,6 +1,6 @@
 //! Model check of the saga: every interleaving in a small world with two workers, one unit, lost or late messages,
-//! leases that expire under a live worker, and crashes anywhere. Breadth first, so that a violation is reported with a
-//! shortest history.
+//! leases that expire under a live worker, crashes anywhere, and a delivered key that turns out to be faulty. Breadth first, so
+//! that a violation is reported with a shortest history.
 //!
 //! The decisions (`lockstep_fulfilment::rules`) and the unit's state machine are the product's own. G2A behaves as its
 //! sandbox does: a key is read once, a second payment is refused.
@@ -10,7 +10,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use lockstep_domain::order::UnitState;
-use lockstep_fulfilment::rules::{self, Compensation, DetailsOutcome, Fetching, KeyOutcome, PayOutcome, Paying};
+use lockstep_fulfilment::rules::{
+    self, Compensation, DetailsOutcome, Fetching, KeyOutcome, PayOutcome, Paying, WithoutKey,
+};
 
 /// Maximum number of orders at G2A per unit in this world.
 const ORDERS: usize = 3;
@@ -75,6 +77,11 @@ struct World {
     stored: u8,
     flagged: u8,
     owned: Option<u8>,
+    /// How often a delivered key may still turn out to be faulty, and the one that did.
+    faults: u8,
+    faulty: Option<u8>,
+    /// The faulty key has no other in its place yet.
+    is_replacement: bool,
     remote: [Remote; ORDERS],
     wire: Vec<Message>,
     workers: [Worker; 2],
@@ -95,6 +102,8 @@ enum Mistake {
     PayUnrecorded,
     /// G2A charges twice, and a second payment does not wait until the first can no longer arrive.
     NoWait,
+    /// A unit whose faulty key cannot be replaced is refunded, although its order has ended.
+    RefundFaulty,
 }
 
 struct Check {
@@ -104,7 +113,7 @@ struct Check {
 }
 
 impl World {
-    fn new(crashes: u8, losses: u8, zombies: u8) -> Self {
+    fn new(crashes: u8, losses: u8, zombies: u8, faults: u8) -> Self {
         let worker = Worker {
             at: At::Idle,
             has_fence: false,
@@ -120,6 +129,9 @@ impl World {
             stored: 0,
             flagged: 0,
             owned: None,
+            faults,
+            faulty: None,
+            is_replacement: false,
             remote: [Remote::default(); ORDERS],
             wire: Vec::new(),
             workers: [worker; 2],
@@ -198,7 +210,43 @@ impl World {
         if (self.state == UnitState::Done) != self.owned.is_some() {
             return Some("DONE without a key, or a key without DONE".into());
         }
+        if self.is_replacement && matches!(self.state, UnitState::Done | UnitState::Refunded) {
+            return Some(format!(
+                "a unit is {:?} while its faulty key is being replaced",
+                self.state
+            ));
+        }
+        if self.faulty.is_some() && self.state == UnitState::Refunded {
+            return Some("a unit was delivered and refunded".into());
+        }
         None
+    }
+
+    /// Keys of own stock that are not sold.
+    fn stock(&self) -> u8 {
+        let bit = |order: Option<u8>| order.map_or(0, |order| 1 << order);
+        self.stored & !bit(self.owned) & !bit(self.faulty)
+    }
+
+    /// Delivers the key of `order`.
+    fn deliver(&mut self, order: u8) {
+        self.go(UnitState::Done);
+        self.owned = Some(order);
+        self.is_replacement = false;
+        self.raise_fence();
+    }
+
+    /// No key was bought.
+    fn end(&mut self, mistake: Mistake) {
+        match rules::without_key(self.is_replacement && mistake != Mistake::RefundFaulty) {
+            WithoutKey::Refund => self.go(UnitState::Refunded),
+            WithoutKey::KeepFaultyKey => {
+                self.go(UnitState::New);
+                self.order = None;
+                let faulty = self.faulty.unwrap();
+                self.deliver(faulty);
+            }
+        }
     }
 
     /// Checks a final world: nothing may be missing.
@@ -232,6 +280,17 @@ impl Check {
                 next.remote[id].lapsed = true;
                 out.push((format!("order {id} lapses"), next));
             }
+        }
+        if world.faults > 0 && world.state == UnitState::Done {
+            let mut next = world.clone();
+            next.faults -= 1;
+            next.go(UnitState::New);
+            next.faulty = next.owned.take();
+            next.is_replacement = true;
+            next.order = None;
+            next.raise_fence();
+            next.holder = None;
+            out.push(("staff begin to replace the key".into(), next));
         }
         out
     }
@@ -423,9 +482,7 @@ impl Check {
                         next.go(UnitState::Fetching);
                     }
                     if next.order == Some(order) && matches!(next.state, UnitState::Fetching | UnitState::Lost) {
-                        next.go(UnitState::Done);
-                        next.owned = Some(order);
-                        next.raise_fence();
+                        next.deliver(order);
                         next.holder = None;
                     }
                 }
@@ -452,18 +509,16 @@ impl Check {
     fn act(&self, world: &World, who: u8, mut next: World, out: &mut Vec<(String, World)>) {
         let me = &mut next.workers[usize::from(who)];
         let what = match world.state {
-            UnitState::New if (world.stored & !(world.owned.map_or(0, |order| 1 << order))) != 0 => {
+            UnitState::New if world.stock() != 0 => {
                 // A late key is in our own stock, which is sold first.
-                next.go(UnitState::Done);
-                next.owned = Some(u8::try_from(world.stored.trailing_zeros()).unwrap());
-                next.raise_fence();
+                next.deliver(u8::try_from(world.stock().trailing_zeros()).unwrap());
                 next.rest(who);
                 "sells a key of our own"
             }
             UnitState::New => {
                 // This world has no room for more orders; the product would wait instead.
                 if world.remote.iter().all(|order| order.exists) {
-                    next.go(UnitState::Refunded);
+                    next.end(self.mistake);
                     next.rest(who);
                 } else {
                     me.at = At::SendCreate;
@@ -473,7 +528,7 @@ impl Check {
             }
             UnitState::Ordering => {
                 if world.remote.iter().all(|order| order.exists) {
-                    next.go(UnitState::Refunded);
+                    next.end(self.mistake);
                     next.rest(who);
                 } else {
                     me.at = At::SendCreate;
@@ -512,14 +567,14 @@ impl Check {
                 "means to read the key"
             }
             UnitState::Lost => {
-                match rules::after_loss(world.replacements < 1, false) {
+                match rules::after_loss(world.replacements < 1, false, world.is_replacement) {
                     Compensation::Replace => {
                         next.go(UnitState::New);
                         next.replacements += 1;
                         next.order = None;
                     }
                     Compensation::Refund => {
-                        next.go(UnitState::Refunded);
+                        next.end(self.mistake);
                         next.rest(who);
                     }
                 }
@@ -566,7 +621,16 @@ impl Check {
 }
 
 fn check(mistake: Mistake, charges_twice: bool, crashes: u8, losses: u8, zombies: u8) -> Result<usize, String> {
-    Check { mistake, charges_twice }.explore(World::new(crashes, losses, zombies))
+    Check { mistake, charges_twice }.explore(World::new(crashes, losses, zombies, 0))
+}
+
+/// A delivered key may turn out to be faulty once, and staff have another one bought.
+fn check_faulty(mistake: Mistake, crashes: u8, losses: u8, zombies: u8) -> Result<usize, String> {
+    let check = Check {
+        mistake,
+        charges_twice: false,
+    };
+    check.explore(World::new(crashes, losses, zombies, 1))
 }
 
 #[test]
@@ -576,6 +640,17 @@ fn no_crash_or_loss_leads_to_double_payment_lost_keys_or_stuck_units() {
             .unwrap_or_else(|history| panic!("{crashes} crashes, {losses} losses, {zombies} zombies:\n{history}"));
         assert!(worlds > 300, "the check went somewhere: {worlds}");
     }
+}
+
+#[test]
+fn a_faulty_key_is_replaced_or_kept_and_its_unit_never_refunded() {
+    for (crashes, losses, zombies) in [(1, 2, 0), (1, 0, 1), (0, 1, 1)] {
+        let worlds = check_faulty(Mistake::None, crashes, losses, zombies)
+            .unwrap_or_else(|history| panic!("{crashes} crashes, {losses} losses, {zombies} zombies:\n{history}"));
+        assert!(worlds > 300, "the check went somewhere: {worlds}");
+    }
+    let found = check_faulty(Mistake::RefundFaulty, 0, 2, 0);
+    assert!(found.is_err(), "a refund in its place is not found");
 }
 
 /// Even a supplier that charges twice takes the money once, as long as no lease expires under a live worker.

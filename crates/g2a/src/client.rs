@@ -8,35 +8,40 @@
 //! `bad_answer`, `lost`, `not_sent`); `lockstep_g2a_call_seconds{call}` measures the requests that were sent, without the wait
 //! for the budget.
 
+mod accounts;
 mod answers;
 mod http;
 mod patience;
 mod requests;
 mod sending;
+mod tally;
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use reqwest::Method;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::auth::{Authorization, TokenCache, hash_header, secret_header};
 use crate::breaker::{Breaker, Health};
 use crate::budget::Budget;
-use crate::config::{Auth, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::error::{BadAnswer, Call, Error};
 use crate::wire::{
     CreatedOrder, OrderDetails, Payment, Product, ProductPage, parse_created_order, parse_order_details, parse_payment,
     parse_product_page,
 };
+use accounts::{Account, Accounts};
 use answers::BodyEnd;
-use lockstep_domain::Secret;
 use requests::{Request, argument};
 
+use tally::Tally;
+
+pub use accounts::AccessToken;
 pub use answers::RawKeyAnswer;
 pub use requests::{MAX_PAGE, NewOrder, PAGE_SIZE, ProductQuery};
+pub use tally::Calls;
 
 /// Client of the G2A API. Cheap to clone; clones share connections, token, breaker and concurrency permits.
 ///
@@ -45,6 +50,7 @@ pub use requests::{MAX_PAGE, NewOrder, PAGE_SIZE, ProductQuery};
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    account: Account,
 }
 
 struct Inner {
@@ -55,19 +61,10 @@ struct Inner {
     breaker: Mutex<Breaker>,
     catalogue_places: Semaphore,
     order_places: Semaphore,
-    signer: Signer,
+    accounts: RwLock<Accounts>,
     /// How far G2A's clock was ahead at the last answer, in milliseconds; [`i64::MIN`] before the first.
     clock_ahead_ms: AtomicI64,
-}
-
-enum Signer {
-    Fixed(Authorization),
-    Bearer {
-        tokens: TokenCache,
-        token_url: String,
-        client_id: Secret,
-        client_secret: Secret,
-    },
+    tally: Tally,
 }
 
 impl fmt::Debug for Client {
@@ -85,26 +82,7 @@ impl Client {
     /// Returns [`ConfigError`], which names the invalid setting.
     pub fn new(config: Config, budget: Arc<dyn Budget>) -> Result<Self, ConfigError> {
         config.validate()?;
-        let signer = match &config.auth {
-            Auth::Hash {
-                api_hash,
-                email,
-                secret,
-            } => {
-                let header = secret_header(&hash_header(api_hash.expose(), email, secret.expose()));
-                Signer::Fixed(Authorization::fixed(header.ok_or(ConfigError::Credential("API hash"))?))
-            }
-            Auth::OAuth {
-                token_url,
-                client_id,
-                client_secret,
-            } => Signer::Bearer {
-                tokens: TokenCache::default(),
-                token_url: token_url.clone(),
-                client_id: client_id.clone(),
-                client_secret: client_secret.clone(),
-            },
-        };
+        let accounts = Accounts::of(config.auth.as_ref(), &[])?;
         let (reads, single) = http::clients(&config)?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -114,11 +92,22 @@ impl Client {
                 breaker: Mutex::new(Breaker::new(config.breaker.clone())),
                 catalogue_places: Semaphore::new(config.concurrency),
                 order_places: Semaphore::new(config.concurrency),
-                signer,
+                accounts: RwLock::new(accounts),
                 clock_ahead_ms: AtomicI64::new(i64::MIN),
+                tally: Tally::default(),
                 config,
             }),
+            account: Account::InUse,
         })
+    }
+
+    fn about_order(&self, call: Call, method: Method, path: &str, order_id: &str) -> Result<Request, Error> {
+        Request::about_order(&self.account, call, method, path, order_id)
+    }
+
+    /// What this client and its clones have counted since they were made.
+    pub fn calls(&self) -> Calls {
+        self.inner.tally.calls()
     }
 
     /// Returns G2A's health as this process sees it.
@@ -145,6 +134,7 @@ impl Client {
             return Err(argument(Call::Products, "page"));
         }
         let request = Request {
+            account: self.account.clone(),
             call: Call::Products,
             method: Method::GET,
             path: "/products".into(),
@@ -194,6 +184,7 @@ impl Client {
     /// [`Error::Refused`] with [`Outcome::Refused`](crate::Outcome::Refused).
     pub async fn create_order(&self, order: &NewOrder) -> Result<CreatedOrder, Error> {
         let request = Request {
+            account: self.account.clone(),
             call: Call::CreateOrder,
             method: Method::POST,
             path: "/order".into(),
@@ -208,7 +199,7 @@ impl Client {
     /// # Errors
     /// Returns any [`Error`].
     pub async fn order_details(&self, order_id: &str) -> Result<OrderDetails, Error> {
-        let request = Request::about_order(Call::OrderDetails, Method::GET, "/order/details/", order_id)?;
+        let request = self.about_order(Call::OrderDetails, Method::GET, "/order/details/", order_id)?;
         self.inner.repeated(&request, parse_order_details).await
     }
 
@@ -218,7 +209,7 @@ impl Client {
     /// Returns any [`Error`]. After [`Repeat::LookFirst`](crate::Repeat::LookFirst), read
     /// [`order_details`](Self::order_details) before anything else.
     pub async fn pay(&self, order_id: &str) -> Result<Payment, Error> {
-        let request = Request::about_order(Call::Pay, Method::PUT, "/order/pay/", order_id)?;
+        let request = self.about_order(Call::Pay, Method::PUT, "/order/pay/", order_id)?;
         self.inner.read_once(&request, parse_payment).await
     }
 
@@ -231,7 +222,7 @@ impl Client {
     /// Returns [`Error::Refused`] for every status but 2xx, and [`Error::Lost`] if no answer began. Once a 2xx has
     /// begun there is no error: [`RawKeyAnswer::complete`] reports whether it also ended.
     pub async fn key_bytes(&self, order_id: &str) -> Result<RawKeyAnswer, Error> {
-        let request = Request::about_order(Call::Key, Method::GET, "/order/key/", order_id)?;
+        let request = self.about_order(Call::Key, Method::GET, "/order/key/", order_id)?;
         let result = self.inner.send(&request).await.map(|answer| RawKeyAnswer {
             status: answer.status,
             body: answer.body,

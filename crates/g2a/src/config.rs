@@ -9,6 +9,7 @@ use reqwest::header::HeaderValue;
 
 use lockstep_clock::{Clock, Random};
 use lockstep_domain::Secret;
+use lockstep_domain::admin::account_mark;
 
 /// Settings of a [`Client`](crate::Client). Start from [`Config::new`] and change what differs.
 #[derive(Debug, Clone)]
@@ -16,8 +17,10 @@ pub struct Config {
     /// Address of the buyer API, ending in `/v1`: `https://api.g2a.com/v1` for production,
     /// `https://sandboxapi.g2a.com/v1` for tests.
     pub base_url: String,
-    /// Our credentials.
-    pub auth: Auth,
+    /// Our credentials, with which the client starts; `None` if there are none yet. [`Client::set_accounts`] replaces them.
+    ///
+    /// [`Client::set_accounts`]: crate::Client::set_accounts
+    pub auth: Option<Auth>,
     /// Time limit of one HTTP request, from connecting to the last byte of the answer, not counting time during which
     /// this process was suspended. Default 8 s.
     pub timeout: Duration,
@@ -113,10 +116,10 @@ pub enum ConfigError {
 
 impl Config {
     /// Creates settings with the default of every field.
-    pub fn new(base_url: impl Into<String>, auth: Auth) -> Self {
+    pub fn new(base_url: impl Into<String>, auth: impl Into<Option<Auth>>) -> Self {
         Self {
             base_url: base_url.into(),
-            auth,
+            auth: auth.into(),
             timeout: Duration::from_secs(8),
             key_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(3),
@@ -147,26 +150,7 @@ impl Config {
         if base.query().is_some() || !base.path().ends_with("/v1") {
             return Err(ConfigError::BaseUrl("must end in /v1"));
         }
-        match &self.auth {
-            Auth::Hash {
-                api_hash,
-                email,
-                secret,
-            } => {
-                credential("API hash", api_hash.expose())?;
-                credential("e-mail address", email)?;
-                credential("API secret", secret.expose())?;
-            }
-            Auth::OAuth {
-                token_url,
-                client_id,
-                client_secret,
-            } => {
-                address(token_url).map_err(ConfigError::TokenUrl)?;
-                credential("client id", client_id.expose())?;
-                credential("client secret", client_secret.expose())?;
-            }
-        }
+        self.auth.as_ref().map_or(Ok(()), Auth::validate)?;
         let zeros = [
             ("timeout", self.timeout.is_zero()),
             ("key_timeout", self.key_timeout.is_zero()),
@@ -185,12 +169,47 @@ impl Config {
     /// Whether any address is `https`, so that certificates are needed.
     pub(crate) fn uses_tls(&self) -> bool {
         let token_url = match &self.auth {
-            Auth::Hash { .. } => "",
-            Auth::OAuth { token_url, .. } => token_url,
+            Some(Auth::OAuth { token_url, .. }) => token_url,
+            _ => "",
         };
         [self.base_url.as_str(), token_url]
             .iter()
             .any(|url| url.to_ascii_lowercase().starts_with("https:"))
+    }
+}
+
+impl Auth {
+    /// Checks what can be checked offline.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the credential.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Hash {
+                api_hash,
+                email,
+                secret,
+            } => {
+                credential("API hash", api_hash.expose())?;
+                credential("e-mail address", email)?;
+                credential("API secret", secret.expose())
+            }
+            Self::OAuth {
+                token_url,
+                client_id,
+                client_secret,
+            } => {
+                address(token_url).map_err(ConfigError::TokenUrl)?;
+                credential("client id", client_id.expose())?;
+                credential("client secret", client_secret.expose())
+            }
+        }
+    }
+
+    /// The mark of the account at G2A ([`account_mark`]): the same whatever its secret is.
+    pub fn account(&self) -> String {
+        let (Self::Hash { api_hash: id, .. } | Self::OAuth { client_id: id, .. }) = self;
+        account_mark(id.expose())
     }
 }
 

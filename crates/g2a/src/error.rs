@@ -153,6 +153,12 @@ pub enum NotSent {
     /// No bearer token is available.
     #[error("no access token")]
     Token(#[source] TokenFailure),
+    /// The shop has no credentials at the moment.
+    #[error("no credentials of G2A are in use")]
+    NoCredentials,
+    /// The order belongs to an account whose credentials the client does not have; the mark of the account.
+    #[error("the credentials of the account {0} at G2A, which the order belongs to, are not known")]
+    UnknownAccount(String),
     /// An argument is invalid; the text names it.
     #[error("the argument `{0}` is not valid")]
     Argument(&'static str),
@@ -282,9 +288,11 @@ impl Error {
                 | NotSent::Budget(_)
                 | NotSent::Token(TokenFailure::Unavailable | TokenFailure::Unreadable) => Repeat::Safe(None),
                 NotSent::BreakerOpen { retry_after } => Repeat::Safe(Some(*retry_after)),
-                NotSent::Token(TokenFailure::Refused { .. }) | NotSent::Argument(_) | NotSent::Build(_) => {
-                    Repeat::Never
-                }
+                NotSent::Token(TokenFailure::Refused { .. })
+                | NotSent::NoCredentials
+                | NotSent::UnknownAccount(_)
+                | NotSent::Argument(_)
+                | NotSent::Build(_) => Repeat::Never,
                 NotSent::Token(TokenFailure::RateLimited { retry_after }) => Repeat::Safe(*retry_after),
             },
             Self::TokenRejected { .. } => Repeat::Safe(None),

@@ -35,7 +35,7 @@ pub use budget::{
     BucketState, Budget, BudgetError, BudgetFuture, CallClass, LimitTooSmall, Limits, LocalBudget, MAX_PENALTY,
     UNITS_PER_CALL, Unlimited, penalise, take,
 };
-pub use client::{Client, MAX_PAGE, NewOrder, PAGE_SIZE, ProductQuery, RawKeyAnswer};
+pub use client::{AccessToken, Calls, Client, MAX_PAGE, NewOrder, PAGE_SIZE, ProductQuery, RawKeyAnswer};
 pub use config::{Auth, BreakerConfig, Config, ConfigError, RetryConfig};
 pub use error::{BadAnswer, Call, Code, Error, Lost, NotSent, Outcome, Repeat, TokenFailure};
 pub use wire::{

@@ -6,12 +6,15 @@
 //! moment a second copy is sent with the same Message-ID. Codes and links appear in the e-mail only: no log line and
 //! no error text here contains any part of an e-mail.
 
+mod delivery;
+pub mod edited;
 mod render;
 mod smtp;
 mod texts;
 mod transport;
 mod worker;
 
+pub use delivery::{ActiveServer, Delivery};
 pub use render::{EmailBranding, RenderedEmail, write};
 pub use smtp::{Encryption, SmtpAddress, SmtpAddressError};
 pub use transport::{EmailTransport, EmailTransportError};

@@ -4,8 +4,10 @@
 use std::fmt::Write as _;
 
 use askama::Template;
+use lockstep_domain::branding::Logo;
 use lockstep_domain::email_template::{DeliveredCopy, EmailTemplate, OrderedLine, RefundedCopy};
 use lockstep_domain::language::Language;
+use lockstep_domain::pending_checkout::CheckoutReason;
 use lockstep_domain::title::Title;
 use lockstep_domain::{Money, Secret, redeem};
 
@@ -16,8 +18,19 @@ use crate::texts::Words;
 pub struct EmailBranding {
     /// Name of the shop.
     pub shop: String,
-    /// Public base URL, without a trailing slash.
+    /// Base URL of the front-end, without a trailing slash: what the buttons lead to.
+    pub front_url: String,
+    /// Base URL of the shop itself, without a trailing slash: where e-mails are ended, whatever the front-end has.
     pub public_url: String,
+    /// The shop's logo.
+    pub logo: Option<Logo>,
+}
+
+impl EmailBranding {
+    /// The absolute address of the logo.
+    pub(crate) fn logo_url(&self, logo: &Logo) -> String {
+        format!("{}/api/logo/{}", self.public_url, logo.file())
+    }
 }
 
 /// A rendered e-mail. It has no `Debug` on purpose: that would reveal codes.
@@ -28,10 +41,12 @@ pub struct RenderedEmail {
     pub text: String,
     /// HTML body.
     pub html: String,
+    /// Where recipients unsubscribe, if they can: for the headers.
+    pub unsubscribe: Option<String>,
 }
 
 /// A part of an e-mail.
-enum Block {
+pub(crate) enum Block {
     Text(String),
     /// Secondary text.
     Quiet(String),
@@ -47,7 +62,7 @@ enum Block {
 }
 
 /// Equal units of a game.
-struct Item {
+pub(crate) struct Item {
     count: u32,
     name: String,
     /// The offer and the outcome; often empty.
@@ -67,6 +82,104 @@ struct Html<'a> {
     subject: &'a str,
     greeting: &'a str,
     blocks: &'a [Block],
+    /// Cleaned HTML in place of greeting and blocks.
+    body: Option<&'a str>,
+    /// What leads to where recipients unsubscribe, and the address.
+    unsubscribe: Option<&'a (String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "blocks.html")]
+struct BlocksHtml<'a> {
+    blocks: &'a [Block],
+}
+
+/// What an e-mail says, in a language.
+pub(crate) struct Contents {
+    pub(crate) greeting: String,
+    pub(crate) subject: String,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// What an e-mail says in the shipped text.
+pub(crate) fn contents(email: &EmailTemplate, language: Language, head: &EmailBranding) -> Contents {
+    let words = Words(language);
+    Contents {
+        greeting: greeting(words, email),
+        subject: subject(words, email, head),
+        blocks: blocks(words, email, head),
+    }
+}
+
+/// A block as HTML and as text.
+pub(crate) fn one_block(block: &Block) -> Result<(String, String), askama::Error> {
+    let blocks = std::slice::from_ref(block);
+    let mut text = String::new();
+    write_block(block, &mut text);
+    Ok((BlocksHtml { blocks }.render()?, text.trim_end().to_owned()))
+}
+
+/// An e-mail with the cleaned HTML `body` and the same as `text`, between the shop's head and foot.
+pub(crate) fn framed(
+    subject: String,
+    body: &str,
+    text: &str,
+    unsubscribe: Option<(String, String)>,
+    language: Language,
+    head: &EmailBranding,
+) -> Result<RenderedEmail, askama::Error> {
+    let html = Html {
+        language: language.code(),
+        head,
+        subject: &subject,
+        greeting: "",
+        blocks: &[],
+        body: Some(body),
+        unsubscribe: unsubscribe.as_ref(),
+    };
+    Ok(RenderedEmail {
+        html: html.render()?,
+        text: format!("{text}\n{}", foot(head, unsubscribe.as_ref())),
+        subject,
+        unsubscribe: unsubscribe.map(|(_, url)| url),
+    })
+}
+
+/// The end of the text of every e-mail.
+fn foot(head: &EmailBranding, unsubscribe: Option<&(String, String)>) -> String {
+    let mut foot = format!("\n{}\n{}\n", head.shop, head.front_url);
+    if let Some((label, url)) = unsubscribe {
+        let _infallible = write!(foot, "\n{label}:\n{url}\n");
+    }
+    foot
+}
+
+/// What leads to where recipients unsubscribe, and the address; only of e-mails that go to many.
+pub(crate) fn unsubscribe(email: &EmailTemplate, language: Language, head: &EmailBranding) -> Option<(String, String)> {
+    let EmailTemplate::Announcement { unsubscribe, .. } = email else {
+        return None;
+    };
+    Some((
+        Words(language).text("announcement.unsubscribe"),
+        format!("{}/unsubscribe?token={}", head.public_url, unsubscribe.expose()),
+    ))
+}
+
+/// The name under which an e-mail addresses its reader; empty when mail clients might turn it into a link.
+pub(crate) fn safe_nickname(email: &EmailTemplate) -> &str {
+    let nickname = nickname(email);
+    if resembles_a_link(nickname) { "" } else { nickname }
+}
+
+/// The order number in a subject.
+pub(crate) fn order_number(email: &EmailTemplate) -> Option<&str> {
+    match email {
+        EmailTemplate::OrderReceived { order, number, .. }
+        | EmailTemplate::KeysReady { order, number, .. }
+        | EmailTemplate::Refund { order, number, .. } => Some(number.as_ref().unwrap_or(order)),
+        EmailTemplate::ConsentConfirmed { number, .. } => Some(number),
+        _ => None,
+    }
 }
 
 /// Whether mail clients might turn a name into a link.
@@ -84,10 +197,20 @@ fn resembles_a_link(name: &str) -> bool {
 /// The greeting: by name, unless mail clients might turn the name into a link. Anyone can register with another
 /// person's address, and the chosen name is then shown to that person.
 fn greeting(words: Words, email: &EmailTemplate) -> String {
+    let nickname = nickname(email);
+    if nickname.is_empty() || resembles_a_link(nickname) {
+        words.text("hello.nobody")
+    } else {
+        words.with("hello", &[&nickname])
+    }
+}
+
+fn nickname(email: &EmailTemplate) -> &str {
     let (EmailTemplate::Welcome { nickname, .. }
     | EmailTemplate::Verification { nickname, .. }
     | EmailTemplate::Reset { nickname, .. }
     | EmailTemplate::OrderReceived { nickname, .. }
+    | EmailTemplate::OrderNotPlaced { nickname, .. }
     | EmailTemplate::TopUp { nickname, .. }
     | EmailTemplate::PasswordChanged { nickname, .. }
     | EmailTemplate::NewDevice { nickname, .. }
@@ -97,12 +220,12 @@ fn greeting(words: Words, email: &EmailTemplate) -> String {
     | EmailTemplate::SecondFactorRemoved { nickname }
     | EmailTemplate::SecondFactorReset { nickname }
     | EmailTemplate::AccountDeleted { nickname, .. }
+    | EmailTemplate::Announcement { nickname, .. }
+    | EmailTemplate::ConsentConfirmed { nickname, .. }
+    | EmailTemplate::WithdrawalReceived { nickname, .. }
+    | EmailTemplate::WithdrawalDecided { nickname, .. }
     | EmailTemplate::Refund { nickname, .. }) = email;
-    if resembles_a_link(nickname) {
-        words.text("hello.nobody")
-    } else {
-        words.with("hello", &[nickname])
-    }
+    nickname
 }
 
 /// Renders an e-mail.
@@ -110,21 +233,26 @@ fn greeting(words: Words, email: &EmailTemplate) -> String {
 /// # Errors
 /// Only when memory is exhausted: the template is checked at compile time.
 pub fn write(email: &EmailTemplate, language: Language, head: &EmailBranding) -> Result<RenderedEmail, askama::Error> {
-    let words = Words(language);
-    let greeting = greeting(words, email);
-    let blocks = blocks(words, email, head);
-    let subject = subject(words, email, head);
+    let Contents {
+        greeting,
+        subject,
+        blocks,
+    } = contents(email, language, head);
+    let unsubscribe = unsubscribe(email, language, head);
     Ok(RenderedEmail {
-        text: text(&greeting, &blocks, head),
+        text: text(&greeting, &blocks, head, unsubscribe.as_ref()),
         html: Html {
             language: language.code(),
             head,
             subject: &subject,
             greeting: &greeting,
             blocks: &blocks,
+            body: None,
+            unsubscribe: unsubscribe.as_ref(),
         }
         .render()?,
         subject,
+        unsubscribe: unsubscribe.map(|(_, url)| url),
     })
 }
 
@@ -137,22 +265,26 @@ fn subject(words: Words, email: &EmailTemplate, head: &EmailBranding) -> String 
         EmailTemplate::OrderReceived { order, number, .. } => {
             words.with("order.subject", &[number.as_ref().unwrap_or(order), shop])
         }
+        EmailTemplate::OrderNotPlaced { .. } => words.with("not_placed.subject", &[shop]),
         EmailTemplate::TopUp { amount, .. } => words.with("top_up.subject", &[&words.price(*amount), shop]),
         EmailTemplate::PasswordChanged { .. } => words.with("password.subject", &[shop]),
         EmailTemplate::NewDevice { .. } => words.with("device.subject", &[shop]),
-        EmailTemplate::KeysReady { copies, .. } if copies.len() == 1 => words.with("keys.subject.one", &[shop]),
-        EmailTemplate::KeysReady { .. } => words.with("keys.subject.other", &[shop]),
+        EmailTemplate::KeysReady { copies, .. } => words.count("keys.subject", copies.len(), &[shop]),
         EmailTemplate::SecondFactorAdded { .. } => words.with("factor.on.subject", &[shop]),
         EmailTemplate::SecondFactorRemoved { .. } | EmailTemplate::SecondFactorReset { .. } => {
             words.with("factor.off.subject", &[shop])
         }
         EmailTemplate::AccountDeleted { .. } => words.with("deleted.subject", &[shop]),
+        EmailTemplate::Announcement { title, .. } => title.replace(char::is_control, " "),
         // A game's title must not inject headers.
         EmailTemplate::BackInStock { title, .. } => {
             let name = Title::new(title).name().replace(char::is_control, " ");
             words.with("back.subject", &[&name])
         }
         EmailTemplate::Refund { amount, .. } => words.with("refund.subject", &[&words.price(*amount), shop]),
+        EmailTemplate::ConsentConfirmed { number, .. } => words.with("consent.subject", &[number, shop]),
+        EmailTemplate::WithdrawalReceived { .. } => words.with("withdrawal.subject", &[shop]),
+        EmailTemplate::WithdrawalDecided { .. } => words.with("withdrawal.decided.subject", &[shop]),
     }
 }
 
@@ -160,7 +292,7 @@ fn blocks(words: Words, email: &EmailTemplate, head: &EmailBranding) -> Vec<Bloc
     let say = |key: &str| Block::Text(words.text(key));
     let link = |label: String, path: String| Block::Button {
         label,
-        url: format!("{}{path}", head.public_url),
+        url: format!("{}{path}", head.front_url),
     };
     let code_page = |code: &Secret| format!("/verify-email?code={}", code.expose());
     match email {
@@ -197,14 +329,25 @@ fn blocks(words: Words, email: &EmailTemplate, head: &EmailBranding) -> Vec<Bloc
             total,
             discount,
             lines,
+            consent,
+            needs_consent,
             ..
-        } => vec![
-            say("order.text"),
-            Block::Items(ordered(words, lines)),
-            Block::Facts(sums(words, *total, *discount, number.as_deref())),
-            link(words.text("order.button"), format!("/orders/{order}")),
-            Block::Quiet(words.text("order.hint")),
-        ],
+        } => {
+            let mut facts = sums(words, *total, *discount, number.as_deref());
+            facts.extend(
+                consent
+                    .iter()
+                    .map(|wording| (words.text("consent.label"), wording.clone())),
+            );
+            let hint = if *needs_consent { "order.consent" } else { "order.hint" };
+            vec![
+                say("order.text"),
+                Block::Items(ordered(words, lines)),
+                Block::Facts(facts),
+                order_page(words, head, "order.button", order, *needs_consent),
+                Block::Quiet(words.text(hint)),
+            ]
+        }
         EmailTemplate::TopUp { amount, balance, .. } => vec![
             say("top_up.text"),
             Block::Facts(vec![
@@ -233,13 +376,99 @@ fn blocks(words: Words, email: &EmailTemplate, head: &EmailBranding) -> Vec<Bloc
             ]
         }
         EmailTemplate::KeysReady {
-            order, number, copies, ..
+            order,
+            number,
+            copies,
+            needs_consent,
+            ..
+        } => {
+            let mut blocks = vec![
+                say("keys.text"),
+                Block::Items(delivered(words, copies)),
+                Block::Facts(numbered(words, number.as_deref())),
+                order_page(words, head, "keys.button", order, *needs_consent),
+            ];
+            if *needs_consent {
+                blocks.push(Block::Quiet(words.text("order.consent")));
+            }
+            blocks
+        }
+        EmailTemplate::ConsentConfirmed {
+            order, number, consent, ..
+        } => {
+            let mut facts = numbered(words, Some(number));
+            facts.push((words.text("consent.label"), consent.clone()));
+            vec![
+                say("consent.text"),
+                Block::Facts(facts),
+                order_page(words, head, "keys.button", order, true),
+            ]
+        }
+        EmailTemplate::OrderNotPlaced {
+            checkout,
+            reason,
+            total,
+            balance,
+            ..
         } => vec![
-            say("keys.text"),
-            Block::Items(delivered(words, copies)),
-            Block::Facts(numbered(words, number.as_deref())),
-            link(words.text("keys.button"), format!("/orders/{order}")),
+            say("not_placed.text"),
+            Block::Facts(vec![
+                (words.text("not_placed.why"), words.text(not_placed(*reason))),
+                (words.text("order.total"), words.price(*total)),
+                (words.text("top_up.balance"), words.price(*balance)),
+            ]),
+            Block::Button {
+                label: words.text("not_placed.button"),
+                url: format!("{}/checkout/{checkout}", head.public_url),
+            },
+            Block::Quiet(words.text("not_placed.kept")),
         ],
+        EmailTemplate::WithdrawalReceived {
+            reference, contact, at, ..
+        } => {
+            // Anyone can name somebody else's address; forms refuse such names, too.
+            let name = Some(safe_nickname(email)).filter(|name| !name.is_empty());
+            let mut facts: Vec<_> = name
+                .map(|name| (words.text("withdrawal.name"), name.to_owned()))
+                .into_iter()
+                .collect();
+            facts.push((words.text("order.number"), reference.clone()));
+            facts.push((words.text("withdrawal.contact"), contact.clone()));
+            facts.push((words.text("withdrawal.at"), at.clone()));
+            vec![
+                say("withdrawal.text"),
+                Block::Facts(facts),
+                Block::Quiet(words.text("withdrawal.next")),
+            ]
+        }
+        EmailTemplate::WithdrawalDecided {
+            reference,
+            is_accepted,
+            reason,
+            refunded,
+            to_card,
+            ..
+        } => {
+            let decision = if *is_accepted {
+                "withdrawal.accepted"
+            } else {
+                "withdrawal.refused"
+            };
+            let mut facts = vec![
+                (words.text("order.number"), reference.clone()),
+                (words.text("withdrawal.decision"), words.text(decision)),
+            ];
+            if *is_accepted {
+                facts.push((words.text("refund.total"), words.price(*refunded)));
+            }
+            facts.extend(to_card.map(|amount| (words.text("withdrawal.to_card"), words.price(amount))));
+            facts.extend(
+                reason
+                    .iter()
+                    .map(|reason| (words.text("withdrawal.reason"), reason.clone())),
+            );
+            vec![say("withdrawal.decided.text"), Block::Facts(facts)]
+        }
         EmailTemplate::Refund {
             order,
             number,
@@ -272,6 +501,15 @@ fn blocks(words: Words, email: &EmailTemplate, head: &EmailBranding) -> Vec<Bloc
             say("factor.reset.other"),
         ],
         EmailTemplate::AccountDeleted { .. } => vec![say("deleted.text"), say("deleted.other")],
+        EmailTemplate::Announcement { message, link, .. } => {
+            let paragraphs = message.split('\n').map(str::trim).filter(|text| !text.is_empty());
+            let mut blocks: Vec<Block> = paragraphs.map(|text| Block::Text(text.to_owned())).collect();
+            blocks.extend(link.iter().map(|url| Block::Button {
+                label: words.text("announcement.button"),
+                url: url.clone(),
+            }));
+            blocks
+        }
         EmailTemplate::BackInStock { title, slug, price, .. } => vec![
             say("back.text"),
             Block::Items(vec![Item {
@@ -281,6 +519,28 @@ fn blocks(words: Words, email: &EmailTemplate, head: &EmailBranding) -> Vec<Bloc
             link(words.text("back.button"), format!("/game/{slug}")),
             Block::Quiet(words.text("back.once")),
         ],
+    }
+}
+
+/// The text about why an order was not placed.
+const fn not_placed(reason: CheckoutReason) -> &'static str {
+    match reason {
+        CheckoutReason::PriceRisen => "not_placed.price_risen",
+        CheckoutReason::SoldOut => "not_placed.sold_out",
+        CheckoutReason::Gone => "not_placed.gone",
+        CheckoutReason::PromoCode => "not_placed.promo_code",
+        CheckoutReason::Balance => "not_placed.balance",
+        CheckoutReason::TooMuch => "not_placed.too_much",
+        CheckoutReason::Late | CheckoutReason::NotPaid | CheckoutReason::Replaced => "not_placed.late",
+    }
+}
+
+/// What leads to the order's page: that of the shop itself where it asks for consent, whatever front-end there is.
+fn order_page(words: Words, head: &EmailBranding, label: &str, order: &str, is_own: bool) -> Block {
+    let base = if is_own { &head.public_url } else { &head.front_url };
+    Block::Button {
+        label: words.text(label),
+        url: format!("{base}/orders/{order}"),
     }
 }
 
@@ -398,49 +658,54 @@ fn numbered(words: Words, number: Option<&str>) -> Vec<(String, String)> {
 }
 
 /// The same blocks as plain text.
-fn text(greeting: &str, blocks: &[Block], head: &EmailBranding) -> String {
+fn text(greeting: &str, blocks: &[Block], head: &EmailBranding, unsubscribe: Option<&(String, String)>) -> String {
     let mut out = format!("{greeting}\n");
-    let mut line = |text: &str| {
-        let _infallible = writeln!(out, "{text}");
-    };
     for block in blocks {
         match block {
-            Block::Facts(facts) if facts.is_empty() => continue,
-            _ => line(""),
-        }
-        match block {
-            Block::Text(text) | Block::Quiet(text) | Block::Code(text) => line(text),
-            Block::Button { label, url } => line(&format!("{label}:\n{url}")),
-            Block::Items(items) => {
-                for item in items {
-                    let mut text = match item.count {
-                        1 => item.name.clone(),
-                        count => format!("{count} × {}", item.name),
-                    };
-                    if !item.about.is_empty() {
-                        let _infallible = write!(text, " ({})", item.about);
-                    }
-                    if !item.price.is_empty() {
-                        let _infallible = write!(text, ": {}", item.price);
-                    }
-                    line(&text);
-                    for key in &item.keys {
-                        line(&format!("    {}", key.expose()));
-                    }
-                    if let Some((label, url)) = &item.redeem {
-                        line(&format!("    {label}: {url}"));
-                    }
-                }
-            }
-            Block::Facts(facts) => {
-                for (label, value) in facts {
-                    line(&format!("{label}: {value}"));
-                }
+            Block::Facts(facts) if facts.is_empty() => {}
+            _ => {
+                out.push('\n');
+                write_block(block, &mut out);
             }
         }
     }
-    line(&format!("\n{}\n{}", head.shop, head.public_url));
-    out
+    out + &foot(head, unsubscribe)
+}
+
+fn write_block(block: &Block, out: &mut String) {
+    let mut line = |text: &str| {
+        let _infallible = writeln!(out, "{text}");
+    };
+    match block {
+        Block::Text(text) | Block::Quiet(text) | Block::Code(text) => line(text),
+        Block::Button { label, url } => line(&format!("{label}:\n{url}")),
+        Block::Items(items) => {
+            for item in items {
+                let mut text = match item.count {
+                    1 => item.name.clone(),
+                    count => format!("{count} × {}", item.name),
+                };
+                if !item.about.is_empty() {
+                    let _infallible = write!(text, " ({})", item.about);
+                }
+                if !item.price.is_empty() {
+                    let _infallible = write!(text, ": {}", item.price);
+                }
+                line(&text);
+                for key in &item.keys {
+                    line(&format!("    {}", key.expose()));
+                }
+                if let Some((label, url)) = &item.redeem {
+                    line(&format!("    {label}: {url}"));
+                }
+            }
+        }
+        Block::Facts(facts) => {
+            for (label, value) in facts {
+                line(&format!("{label}: {value}"));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -451,7 +716,9 @@ mod tests {
     fn head() -> EmailBranding {
         EmailBranding {
             shop: "Lockstep".into(),
+            front_url: "https://shop.example".into(),
             public_url: "https://shop.example".into(),
+            logo: None,
         }
     }
 
@@ -495,6 +762,8 @@ mod tests {
                         quantity: 3,
                         price: Some("10.25".parse().unwrap()),
                     }],
+                    consent: Some("I ask for my keys at once.".into()),
+                    needs_consent: false,
                 },
                 vec![
                     "30.25",
@@ -504,6 +773,7 @@ mod tests {
                     "Steam · United States",
                     "€30.75",
                     "7ZK3M0Q9XA",
+                    "I ask for my keys at once.",
                     "https://shop.example/orders/0197",
                 ],
             ),
@@ -576,6 +846,7 @@ mod tests {
                             key: Some(Secret::new("AAAA-BBBB")),
                         },
                     ],
+                    needs_consent: false,
                 },
                 vec![
                     "https://shop.example/orders/0198",
@@ -594,6 +865,51 @@ mod tests {
                     price: "9.99".parse().unwrap(),
                 },
                 vec!["Portal", "9.99", "https://shop.example/game/portal-steam"],
+            ),
+            (
+                EmailTemplate::OrderNotPlaced {
+                    nickname: nickname.clone(),
+                    checkout: "0199".into(),
+                    reason: CheckoutReason::PriceRisen,
+                    total: "19.98".parse().unwrap(),
+                    balance: "20.50".parse().unwrap(),
+                },
+                vec!["19.98", "20.50", "https://shop.example/checkout/0199"],
+            ),
+            (
+                EmailTemplate::ConsentConfirmed {
+                    nickname: nickname.clone(),
+                    order: "0198".into(),
+                    number: "7ZK3M0Q9XA".into(),
+                    consent: "I ask for my keys at once.".into(),
+                },
+                vec![
+                    "7ZK3M0Q9XA",
+                    "I ask for my keys at once.",
+                    "https://shop.example/orders/0198",
+                ],
+            ),
+            (
+                EmailTemplate::WithdrawalReceived {
+                    nickname: nickname.clone(),
+                    reference: "7ZK3-M0Q9-XA".into(),
+                    contact: "ada@example.org".into(),
+                    at: "2026-11-30 17:05:00 UTC".into(),
+                    language: "en".into(),
+                },
+                vec!["7ZK3-M0Q9-XA", "ada@example.org", "2026-11-30 17:05:00 UTC"],
+            ),
+            (
+                EmailTemplate::WithdrawalDecided {
+                    nickname: nickname.clone(),
+                    reference: "7ZK3-M0Q9-XA".into(),
+                    is_accepted: true,
+                    reason: Some("As you wished.".into()),
+                    refunded: "9.99".parse().unwrap(),
+                    to_card: Some("5".parse().unwrap()),
+                    language: "en".into(),
+                },
+                vec!["7ZK3-M0Q9-XA", "9.99", "5.00", "As you wished."],
             ),
             (
                 EmailTemplate::Refund {
@@ -660,6 +976,7 @@ mod tests {
                 order: "0198".into(),
                 number: None,
                 copies: vec![copy.clone(), copy],
+                needs_consent: false,
             };
             write(&email, Language::German, &head()).unwrap()
         };
@@ -726,7 +1043,8 @@ mod tests {
             written.text,
             "Hallo Ada,\n\nDanke für deine Bestellung. Du hast die Summe von deinem Guthaben bezahlt:\n\n\
              3 × Half-Life (Steam · USA): 30,75\u{a0}€\n\n\
-             Zwischensumme: 30,75\u{a0}€\nRabatt: -0,50\u{a0}€\nSumme: 30,25\u{a0}€\nBestellnummer: 7ZK3M0Q9XA\n\n\
+             Zwischensumme: 30,75\u{a0}€\nRabatt: -0,50\u{a0}€\nSumme: 30,25\u{a0}€\nBestellnummer: 7ZK3M0Q9XA\n\
+             Deine Zustimmung: I ask for my keys at once.\n\n\
              Bestellung ansehen:\nhttps://shop.example/orders/0197\n\nDeine Keys erscheinen dort, sobald sie geliefert sind.\n\n\
              Lockstep\nhttps://shop.example\n"
         );

@@ -5,11 +5,14 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use lettre::transport::smtp::PoolConfig;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, Tokio1Executor};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Tls, TlsParameters};
+use lettre::transport::smtp::commands::Mail;
+use lettre::transport::smtp::extension::{ClientId, MailParameter};
+use lettre::{Address, AsyncSmtpTransport, Tokio1Executor};
 use lockstep_domain::secret::Secret;
 use percent_encoding::percent_decode_str;
 
@@ -120,13 +123,87 @@ impl SmtpAddress {
         })
     }
 
+    /// The server of separate settings. With `is_implicit` TLS begins with the first byte; otherwise STARTTLS is required
+    /// with credentials and used where it is offered without.
+    ///
+    /// # Errors
+    /// [`SmtpAddressError::Host`], [`SmtpAddressError::Port`].
+    pub fn of_parts(
+        host: &str,
+        port: u16,
+        is_implicit: bool,
+        credentials: Option<(String, Secret)>,
+    ) -> Result<Self, SmtpAddressError> {
+        let is_host = is_host_name(host) && !host.is_empty();
+        if !is_host && host.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(SmtpAddressError::Host(host.to_owned()));
+        }
+        if port == 0 {
+            return Err(SmtpAddressError::Port);
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            hello_name: None,
+            encryption: encryption(is_implicit, "", credentials.is_some())?,
+            credentials,
+        })
+    }
+
+    /// Host name or address.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// User; empty without a log-in.
+    pub fn user(&self) -> &str {
+        self.credentials.as_ref().map_or("", |(user, _)| user)
+    }
+
     /// The encryption of connections.
     pub fn encryption(&self) -> Encryption {
         self.encryption
     }
 
+    /// Whether the server is on this machine, so that nobody can listen on the way.
+    fn is_here(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || (self.host.parse::<std::net::IpAddr>()).is_ok_and(|address| address.to_canonical().is_loopback())
+    }
+
+    /// Whether an eavesdropper could learn the password.
+    pub fn exposes_password(&self) -> bool {
+        let is_plain = matches!(self.encryption, Encryption::None | Encryption::Opportunistic);
+        is_plain && self.credentials.is_some() && !self.is_here()
+    }
+
+    /// `text` without user and password, also in the forms in which they are sent: a server may repeat what it was told.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        let Some((user, password)) = &self.credentials else {
+            return text.to_owned();
+        };
+        let password = password.expose();
+        let sent = [
+            BASE64.encode(format!("\0{user}\0{password}")),
+            BASE64.encode(password),
+            BASE64.encode(user),
+            password.to_owned(),
+            user.clone(),
+        ];
+        (sent.iter().filter(|secret| !secret.is_empty()))
+            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
+    }
+
     /// What an eavesdropper could learn, in words; `None` when nothing.
     pub fn weakness(&self) -> Option<&'static str> {
+        if self.is_here() {
+            return None;
+        }
         match (self.encryption, &self.credentials) {
             (Encryption::Implicit | Encryption::Required, _) => None,
             (Encryption::None, Some(_)) => {
@@ -144,25 +221,61 @@ impl SmtpAddress {
         }
     }
 
+    fn tls_parameters(&self) -> Result<TlsParameters, SmtpAddressError> {
+        // Where an attacker on the path can disable encryption, a certificate proves nothing, and a self-signed one is
+        // better than no encryption.
+        let is_unproved = self.encryption == Encryption::Opportunistic && self.credentials.is_none();
+        TlsParameters::builder(self.host.clone())
+            .dangerous_accept_invalid_certs(is_unproved)
+            .build()
+            .map_err(|_| SmtpAddressError::Host(self.host.clone()))
+    }
+
+    /// Connects, logs in, and asks whether the server takes e-mails from `sender`. Sends nothing.
+    pub(crate) async fn try_sender(
+        &self,
+        sender: &Address,
+        timeout: Duration,
+    ) -> Result<(), lettre::transport::smtp::Error> {
+        let name = self.hello_name.clone().map_or_else(ClientId::default, ClientId::Domain);
+        let parameters = || {
+            self.tls_parameters().ok() // Built before, with the pool.
+        };
+        let wrapper = (self.encryption == Encryption::Implicit).then(parameters).flatten();
+        let place = (self.host.as_str(), self.port);
+        let mut connection = AsyncSmtpConnection::connect_tokio1(place, Some(timeout), &name, wrapper, None).await?;
+        let wants_tls = match self.encryption {
+            Encryption::Required => true,
+            Encryption::Opportunistic => connection.can_starttls(),
+            Encryption::Implicit | Encryption::None => false,
+        };
+        if let Some(parameters) = wants_tls.then(parameters).flatten() {
+            connection.starttls(parameters, &name).await?;
+        }
+        if let Some((user, password)) = &self.credentials {
+            let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+            connection.auth(DEFAULT_MECHANISMS, &credentials).await?;
+        }
+        let is_ascii = sender.user().is_ascii();
+        let utf8 = (!is_ascii).then_some(MailParameter::SmtpUtfEight);
+        connection
+            .command(Mail::new(Some(sender.clone()), utf8.into_iter().collect()))
+            .await?;
+        // It has said what we wanted to know.
+        let _goodbye = connection.quit().await;
+        Ok(())
+    }
+
     /// The connection pool. Does not connect yet.
     pub(crate) fn transport(
         &self,
         timeout: Duration,
         connections: u32,
     ) -> Result<AsyncSmtpTransport<Tokio1Executor>, SmtpAddressError> {
-        let parameters = || {
-            // Where an attacker on the path can disable encryption, a certificate proves nothing, and a self-signed one
-            // is better than no encryption.
-            let is_unproved = self.encryption == Encryption::Opportunistic && self.credentials.is_none();
-            TlsParameters::builder(self.host.clone())
-                .dangerous_accept_invalid_certs(is_unproved)
-                .build()
-                .map_err(|_| SmtpAddressError::Host(self.host.clone()))
-        };
         let tls = match self.encryption {
-            Encryption::Implicit => Tls::Wrapper(parameters()?),
-            Encryption::Required => Tls::Required(parameters()?),
-            Encryption::Opportunistic => Tls::Opportunistic(parameters()?),
+            Encryption::Implicit => Tls::Wrapper(self.tls_parameters()?),
+            Encryption::Required => Tls::Required(self.tls_parameters()?),
+            Encryption::Opportunistic => Tls::Opportunistic(self.tls_parameters()?),
             Encryption::None => Tls::None,
         };
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&self.host)
@@ -299,8 +412,14 @@ mod tests {
         ] {
             let address = SmtpAddress::parse(url).unwrap();
             assert_eq!((address.encryption(), address.port), (encryption, port), "{url}");
-            let is_safe = matches!(encryption, Encryption::Implicit | Encryption::Required);
+            let is_here = ["127.0.0.1", "::1"].contains(&address.host());
+            let is_safe = is_here || matches!(encryption, Encryption::Implicit | Encryption::Required);
             assert_eq!(address.weakness().is_none(), is_safe, "{url}");
+            assert_eq!(
+                address.exposes_password(),
+                !is_safe && address.credentials.is_some(),
+                "{url}"
+            );
         }
         let address = SmtpAddress::parse("smtp://ada%40shop.example:a%2Fb%23c%25@mail.example/shop.example").unwrap();
         let (user, password) = address.credentials.unwrap();

@@ -15,9 +15,15 @@ impl Words {
     fn all(self) -> &'static Texts {
         static ENGLISH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/en.txt")]));
         static GERMAN: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/de.txt")]));
+        static FRENCH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/fr.txt")]));
+        static SPANISH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/es.txt")]));
+        static POLISH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/pl.txt")]));
         match self.0 {
             Language::English => &ENGLISH,
             Language::German => &GERMAN,
+            Language::French => &FRENCH,
+            Language::Spanish => &SPANISH,
+            Language::Polish => &POLISH,
         }
     }
 
@@ -31,6 +37,12 @@ impl Words {
         filled(self.all().get(key).copied().unwrap_or("…"), values)
     }
 
+    /// The text for a number of something, with its placeholders filled.
+    pub(crate) fn count(self, key: &str, number: usize, values: &[&dyn Display]) -> String {
+        let form = self.0.plural_form(u64::try_from(number).unwrap_or(u64::MAX));
+        self.with(&format!("{key}.{form}"), values)
+    }
+
     /// An amount in the format of the language.
     pub(crate) fn price(self, amount: Money) -> String {
         MoneyForm::of(self.0.code(), None).price(amount)
@@ -39,20 +51,15 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
+    use lockstep_domain::language::differences;
+
     use super::*;
 
     #[test]
-    fn languages_have_the_same_texts_and_placeholders() {
-        let (english, german) = (Words(Language::English).all(), Words(Language::German).all());
-        let keys = |texts: &Texts| {
-            let mut keys: Vec<&str> = texts.keys().copied().collect();
-            keys.sort_unstable();
-            keys
-        };
-        assert_eq!(keys(english), keys(german));
-        for (key, text) in english {
-            // A greeting without a name has no placeholder.
-            assert_eq!(text.matches("{}").count(), german[key].matches("{}").count(), "{key}");
+    fn every_language_has_every_text() {
+        for language in Language::ALL {
+            let found = differences(language, Words(language).all(), Words(Language::English).all());
+            assert!(found.is_empty(), "{found:#?}");
         }
     }
 
@@ -66,6 +73,16 @@ mod tests {
                 assert!(Words(Language::English).all().contains_key(key.as_str()), "{key}");
                 used += 1;
             }
+        }
+        for (at, opening) in source.match_indices(".count(\"") {
+            let key: String = source[at + opening.len()..].chars().take_while(|c| *c != '"').collect();
+            assert!(
+                Words(Language::English)
+                    .all()
+                    .contains_key(format!("{key}.other").as_str()),
+                "{key}"
+            );
+            used += 1;
         }
         assert!(used > 30, "{used}");
     }

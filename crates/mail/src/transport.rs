@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lettre::address::Envelope;
-use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use lockstep_store::mail::Claimed;
+use lockstep_store::mail::servers::Server;
 
 use crate::render::RenderedEmail;
 use crate::smtp::{SmtpAddress, SmtpAddressError};
 
 /// Time limit for the delivery of one e-mail.
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why an e-mail was not delivered. No text of these contains any part of the e-mail.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum EmailTransportError {
     /// The sender's, the recipient's or the server's address is invalid, or the server cannot deliver to its form.
     #[error("not an address: {0}")]
     Address(String),
+    /// There is no server to deliver to, whatever the e-mail: it waits, and this was no attempt.
+    #[error("e-mails wait: {0}")]
+    NoServer(String),
 }
 
 /// The destination of e-mails.
@@ -37,6 +41,10 @@ pub enum EmailTransport {
     Smtp {
         /// Its connection pool.
         transport: AsyncSmtpTransport<Tokio1Executor>,
+        /// Where, and as whom.
+        address: SmtpAddress,
+        /// Time limit of one answer.
+        timeout: Duration,
         /// Sender.
         from: Mailbox,
     },
@@ -60,7 +68,32 @@ impl EmailTransport {
         let address = SmtpAddress::parse(url).map_err(wrong)?;
         Ok(Self::Smtp {
             transport: address.transport(TIMEOUT, connections).map_err(wrong)?,
+            address,
+            timeout: TIMEOUT,
             from: mailbox(from)?,
+        })
+    }
+
+    /// Delivers to a server that staff entered, over at most `connections` pooled connections, and waits at most
+    /// `timeout` for each answer. Does not connect yet.
+    ///
+    /// # Errors
+    /// [`EmailTransportError::Address`]; [`EmailTransportError::NoServer`] when its password cannot be opened.
+    pub fn to_server(server: &Server, timeout: Duration, connections: u32) -> Result<Self, EmailTransportError> {
+        if server.is_locked {
+            return Err(EmailTransportError::NoServer(
+                "no secret of LOCKSTEP_KEY_SECRET opens the password of the mail server".into(),
+            ));
+        }
+        let wrong = |error: SmtpAddressError| EmailTransportError::Address(error.to_string());
+        let credentials = server.password.clone().map(|password| (server.user.clone(), password));
+        let address = SmtpAddress::of_parts(&server.host, server.port, server.secure, credentials).map_err(wrong)?;
+        let email = address_of(&server.from_email).ok_or_else(|| EmailTransportError::Address("sender".into()))?;
+        Ok(Self::Smtp {
+            transport: address.transport(timeout, connections).map_err(wrong)?,
+            address,
+            timeout,
+            from: Mailbox::new(server.from_name.clone(), email),
         })
     }
 
@@ -73,6 +106,12 @@ impl EmailTransport {
             path: path.into(),
             from: mailbox(from)?,
         })
+    }
+
+    /// Name and address of the sender.
+    pub fn sender(&self) -> (Option<String>, String) {
+        let (Self::Smtp { from, .. } | Self::Folder { from, .. }) = self;
+        (from.name.clone(), from.email.to_string())
     }
 
     /// Delivers an e-mail. When the same e-mail is delivered twice, the server gets two with one Message-ID, the folder
@@ -98,19 +137,29 @@ impl EmailTransport {
         self.hand_over(uuid::Uuid::new_v4(), now, recipient, written).await
     }
 
-    /// Checks that the mail server responds, encrypts where required and accepts the credentials, or that the folder is
-    /// writable. Sends nothing.
+    /// What an eavesdropper could learn, in words; `None` when nothing.
+    pub fn weakness(&self) -> Option<&'static str> {
+        match self {
+            Self::Smtp { address, .. } => address.weakness(),
+            Self::Folder { .. } => None,
+        }
+    }
+
+    /// Checks that the mail server responds, encrypts where required, accepts the credentials and takes e-mails from the
+    /// sender, or that the folder is writable. Sends nothing.
     ///
     /// # Errors
     /// [`EmailTransportError`].
     pub async fn check(&self) -> Result<(), EmailTransportError> {
         match self {
-            Self::Smtp { transport, .. } => {
-                match tokio::time::timeout(TIMEOUT * 2, transport.test_connection()).await {
-                    Ok(Ok(true)) => Ok(()),
-                    Ok(Ok(false)) => Err(EmailTransportError::Later("the mail server hangs up".into())),
-                    Ok(Err(error)) if error.is_permanent() => Err(EmailTransportError::Refused(error.to_string())),
-                    Ok(Err(error)) => Err(EmailTransportError::Later(error.to_string())),
+            Self::Smtp {
+                address, timeout, from, ..
+            } => {
+                let text = |error: &lettre::transport::smtp::Error| address.without_secrets(&error.to_string());
+                match tokio::time::timeout(TIMEOUT * 2, address.try_sender(&from.email, *timeout)).await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(error)) if error.is_permanent() => Err(EmailTransportError::Refused(text(&error))),
+                    Ok(Err(error)) => Err(EmailTransportError::Later(text(&error))),
                     Err(_) => Err(EmailTransportError::Later("the mail server is too slow".into())),
                 }
             }
@@ -136,12 +185,22 @@ impl EmailTransport {
     ) -> Result<(), EmailTransportError> {
         let (Self::Smtp { from, .. } | Self::Folder { from, .. }) = self;
         let nowhere = || EmailTransportError::Address("recipient".into());
-        let to = address(recipient).ok_or_else(nowhere)?;
+        let to = address_of(recipient).ok_or_else(nowhere)?;
         // Without one, lettre reads the addresses back from the header, and not every address that it writes.
         let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()]).map_err(|_| nowhere())?;
         let needs_utf8 = !to.user().is_ascii();
         let sent_to = [recipient.to_owned(), to.to_string()];
-        let message = Message::builder()
+        let mut builder = Message::builder();
+        if let Some(url) = &written.unsubscribe {
+            // One click in the mail program (RFC 8058).
+            for (name, value) in [
+                ("List-Unsubscribe", format!("<{url}>")),
+                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
+            ] {
+                builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+            }
+        }
+        let message = builder
             .envelope(envelope)
             .from(from.clone())
             .to(Mailbox::new(None, to))
@@ -158,10 +217,10 @@ impl EmailTransport {
             )
             .map_err(|_| EmailTransportError::Refused("the e-mail cannot be encoded".into()))?;
         match self {
-            Self::Smtp { transport, .. } => {
-                // A server's answer may repeat the address.
+            Self::Smtp { transport, address, .. } => {
+                // A server's answer may repeat the address, or what it was told to let us in.
                 let text = |error: lettre::transport::smtp::Error| {
-                    let text = error.to_string();
+                    let text = address.without_secrets(&error.to_string());
                     sent_to.iter().fold(text, |text, to| text.replace(to.as_str(), "…"))
                 };
                 match tokio::time::timeout(TIMEOUT * 2, transport.send(message)).await {
@@ -188,7 +247,7 @@ impl EmailTransport {
 }
 
 /// A recipient as it is sent: the domain in its ASCII form, which every server takes.
-fn address(recipient: &str) -> Option<Address> {
+fn address_of(recipient: &str) -> Option<Address> {
     let (local, domain) = recipient.rsplit_once('@')?;
     let domain = match url::Host::parse(domain) {
         Ok(url::Host::Domain(domain)) => domain,

@@ -13,24 +13,50 @@ use std::time::Duration;
 use lockstep_domain::backoff::exponential;
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
+use lockstep_domain::language::Language;
 use lockstep_store::accounts::{self, NewCode};
-use lockstep_store::mail::{self, Claimed, NotReadable, Room};
+use lockstep_store::mail::{self, Claimed, NotReadable, Room, announcements, edits};
 use lockstep_store::{Store, StoreError};
-use lockstep_store::{sessions, traces};
+use lockstep_store::{branding, sessions, traces};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::render::{self, EmailBranding};
-use crate::transport::{EmailTransport, EmailTransportError};
+use crate::delivery::Delivery;
+use crate::edited::{self, Source};
+use crate::render::{self, EmailBranding, RenderedEmail};
+use crate::transport::EmailTransportError;
 
 /// Interval at which the queue is polled when no commit of this process wakes the worker.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause for ordinary e-mails after as many consecutive failures as there are connections: the mail server is down.
 const REST: Duration = Duration::from_secs(5);
+
+/// A pause after as many failures in a row as there are connections for e-mails of a kind.
+#[derive(Default)]
+struct Pause {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    fn is_on(&self) -> bool {
+        self.until.is_some_and(|until| until > Instant::now())
+    }
+
+    fn note(&mut self, has_failed: bool, connections: u32) {
+        self.failures = if has_failed { self.failures + 1 } else { 0 };
+        if self.failures >= connections {
+            *self = Self {
+                failures: 0,
+                until: Some(Instant::now() + REST),
+            };
+        }
+    }
+}
 
 /// Number of attempts to record a delivery; an e-mail whose delivery is not recorded is sent again.
 const NOTED_WITHIN: u32 = 8;
@@ -51,6 +77,11 @@ impl Sending {
             connections,
             lease: Duration::from_secs(20),
         }
+    }
+
+    /// Number of concurrent announcements.
+    fn most_announcements(self) -> u32 {
+        (self.connections / 4).max(1)
     }
 
     /// Number of connections reserved for urgent e-mails.
@@ -94,18 +125,37 @@ enum Fate {
     GivenUp,
 }
 
-/// The e-mails leased to this worker: their leases, and whether they are urgent.
+/// What became of an e-mail without an error.
+enum Delivered {
+    Sent,
+    /// Its recipient has unsubscribed: it is no longer in the queue.
+    Unwanted,
+}
+
+/// An e-mail leased to this worker.
+struct Lease {
+    id: Uuid,
+    is_urgent: bool,
+    is_announcement: bool,
+}
+
+/// The e-mails leased to this worker.
 #[derive(Clone, Default)]
-struct InHand(Arc<Mutex<HashMap<Uuid, (Uuid, bool)>>>);
+struct InHand(Arc<Mutex<HashMap<Uuid, Lease>>>);
 
 impl InHand {
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Uuid, (Uuid, bool)>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Uuid, Lease>) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Registers an e-mail until the guard is dropped.
     fn take(&self, email: &Claimed) -> Held {
-        self.with(|all| all.insert(email.id, (email.lease, email.is_urgent)));
+        let lease = Lease {
+            id: email.lease,
+            is_urgent: email.is_urgent,
+            is_announcement: email.is_announcement,
+        };
+        self.with(|all| all.insert(email.id, lease));
         Held(self.clone(), email.id)
     }
 }
@@ -125,21 +175,39 @@ pub type NewCodes = Arc<dyn Fn(UserId) -> NewCode + Send + Sync>;
 #[derive(Clone)]
 pub struct EmailWorker {
     store: Store,
-    delivery: EmailTransport,
+    delivery: Delivery,
     head: EmailBranding,
     sending: Sending,
     codes: NewCodes,
+    /// Why all e-mails wait, as the log was told.
+    waiting: Arc<Mutex<Option<String>>>,
+    /// The shop's name is the operator's setting, which wins over the one that staff choose.
+    name_is_set: bool,
 }
 
 impl EmailWorker {
-    /// A worker for this queue.
-    pub fn new(store: Store, delivery: EmailTransport, head: EmailBranding, sending: Sending, codes: NewCodes) -> Self {
+    /// Says whether the name in `head` is the operator's setting: otherwise the one that staff choose replaces it.
+    #[must_use]
+    pub fn with_name_of_settings(self, name_is_set: bool) -> Self {
+        Self { name_is_set, ..self }
+    }
+
+    /// A worker for this queue, whose e-mails are in the name that staff choose.
+    pub fn new(
+        store: Store,
+        delivery: impl Into<Delivery>,
+        head: EmailBranding,
+        sending: Sending,
+        codes: NewCodes,
+    ) -> Self {
         Self {
             store,
-            delivery,
+            delivery: delivery.into(),
             head,
             sending,
             codes,
+            waiting: Arc::default(),
+            name_is_set: false,
         }
     }
 
@@ -153,19 +221,19 @@ impl EmailWorker {
     async fn work(&self, in_hand: &InHand, stop: CancellationToken) {
         let mut commits = self.store.commits();
         let mut deliveries = JoinSet::new();
-        let (mut failures, mut rests_until) = (0, Instant::now());
+        // Announcements that a server refuses say nothing about other e-mails.
+        let (mut ordinary, mut announcements) = (Pause::default(), Pause::default());
         while !stop.is_cancelled() {
             // Any commit from here on wakes the wait below.
             commits.borrow_and_update();
-            let rests = rests_until > Instant::now();
-            match self.claim(in_hand, rests).await {
+            match self.claim(in_hand, ordinary.is_on(), announcements.is_on()).await {
                 Ok(claimed) => {
                     for email in claimed {
                         let held = in_hand.take(&email);
                         let this = self.clone();
                         deliveries.spawn(async move {
                             let _held = held;
-                            this.deliver_and_record(&email).await
+                            (email.is_announcement, this.deliver_and_record(&email).await)
                         });
                     }
                 }
@@ -174,10 +242,11 @@ impl EmailWorker {
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(done) = deliveries.join_next(), if !deliveries.is_empty() => {
-                    failures = if matches!(done, Ok(Fate::Later)) { failures + 1 } else { 0 };
-                    if failures >= self.sending.connections {
-                        failures = 0;
-                        rests_until = Instant::now() + REST;
+                    let has_failed = matches!(done, Ok((_, Fate::Later)));
+                    if matches!(done, Ok((true, _))) {
+                        announcements.note(has_failed, self.sending.most_announcements());
+                    } else {
+                        ordinary.note(has_failed, self.sending.connections);
                     }
                 }
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -197,7 +266,7 @@ impl EmailWorker {
     pub async fn round(&self) -> Result<Round, StoreError> {
         let in_hand = InHand::default();
         let mut deliveries = JoinSet::new();
-        for email in self.claim(&in_hand, false).await? {
+        for email in self.claim(&in_hand, false, false).await? {
             let held = in_hand.take(&email);
             let this = self.clone();
             deliveries.spawn(async move {
@@ -217,19 +286,41 @@ impl EmailWorker {
         Ok(round)
     }
 
-    /// Claims e-mails for the free connections; during a pause of ordinary e-mails only urgent ones.
-    async fn claim(&self, in_hand: &InHand, rests: bool) -> Result<Vec<Claimed>, StoreError> {
+    /// Whether there is a server to deliver to. Without one, e-mails are left in the queue: trying costs them attempts.
+    async fn has_server(&self) -> bool {
+        let why = match self.delivery.transport().await {
+            Err(EmailTransportError::NoServer(why)) => Some(why),
+            _ => None,
+        };
+        let has_server = why.is_none();
+        let mut said = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != why {
+            if let Some(why) = &why {
+                tracing::warn!(why, "e-mails wait: there is no mail server that can be used");
+            } else {
+                tracing::info!("e-mails are sent again");
+            }
+            *said = why;
+        }
+        has_server
+    }
+
+    /// Claims e-mails for the free connections; during a pause of ordinary e-mails only urgent ones, and no
+    /// announcements during theirs.
+    async fn claim(
+        &self,
+        in_hand: &InHand,
+        rests: bool,
+        rest_of_announcements: bool,
+    ) -> Result<Vec<Claimed>, StoreError> {
         for (email, kind) in mail::drop_late(&self.store).await? {
             tracing::warn!(%email, kind, "an e-mail was dropped: its code or link expired before it could be sent");
         }
-        let (all, ordinary) = in_hand.with(|all| {
-            let ordinary = all.values().filter(|(_, is_urgent)| !is_urgent).count();
-            (all.len(), ordinary)
-        });
-        let (all, ordinary) = (
-            u32::try_from(all).unwrap_or(u32::MAX),
-            u32::try_from(ordinary).unwrap_or(u32::MAX),
-        );
+        let count = |which: fn(&Lease) -> bool| {
+            let count = in_hand.with(|all| all.values().filter(|lease| which(lease)).count());
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        let (all, ordinary) = (count(|_| true), count(|lease| !lease.is_urgent));
         let most_ordinary = self.sending.connections - self.sending.kept_free().min(self.sending.connections - 1);
         let room = Room {
             all: self.sending.connections.saturating_sub(all),
@@ -238,8 +329,13 @@ impl EmailWorker {
             } else {
                 most_ordinary.saturating_sub(ordinary)
             },
+            announcements: if rest_of_announcements {
+                0
+            } else {
+                (self.sending.most_announcements()).saturating_sub(count(|lease| lease.is_announcement))
+            },
         };
-        if room.all == 0 {
+        if room.all == 0 || !self.has_server().await {
             return Ok(Vec::new());
         }
         mail::claim(&self.store, room, self.sending.lease).await
@@ -255,8 +351,7 @@ impl EmailWorker {
                 done = &mut work => return done,
                 _ = every.tick() => {}
             }
-            let leases: Vec<(Uuid, Uuid)> =
-                in_hand.with(|all| all.iter().map(|(id, (lease, _))| (*id, *lease)).collect());
+            let leases: Vec<(Uuid, Uuid)> = in_hand.with(|all| all.iter().map(|(id, lease)| (*id, lease.id)).collect());
             if !leases.is_empty()
                 && let Err(error) = mail::renew(&self.store, &leases, self.sending.lease).await
             {
@@ -279,7 +374,12 @@ impl EmailWorker {
             Ok(email) => email,
             Err(why) => return self.leave(claimed, *why).await,
         };
-        let outcome = self.deliver(claimed, email).await;
+        let outcome = match self.deliver(claimed, email).await {
+            Ok(Delivered::Unwanted) => return Fate::Left,
+            Err(EmailTransportError::NoServer(why)) => return self.wait(claimed, &why).await,
+            Ok(Delivered::Sent) => Ok(()),
+            Err(error) => Err(error),
+        };
         let retry_in = match &outcome {
             Ok(()) => None,
             Err(error) => retry_in(error, claimed.attempts),
@@ -321,7 +421,16 @@ impl EmailWorker {
         Fate::Left
     }
 
-    async fn deliver(&self, claimed: &Claimed, email: &EmailTemplate) -> Result<(), EmailTransportError> {
+    /// Puts an e-mail back that was claimed in the moment in which the mail server went away.
+    async fn wait(&self, claimed: &Claimed, why: &str) -> Fate {
+        if let Err(error) = mail::wait(&self.store, claimed, why).await {
+            // Its lease expires.
+            tracing::warn!(email = %claimed.id, %error, "an e-mail waits for a mail server");
+        }
+        Fate::Left
+    }
+
+    async fn deliver(&self, claimed: &Claimed, email: &EmailTemplate) -> Result<Delivered, EmailTransportError> {
         let language = match email.language() {
             Some(language) => language,
             None => sessions::language_of_letter(&self.store, claimed.id)
@@ -329,13 +438,67 @@ impl EmailWorker {
                 .map_err(|error| EmailTransportError::Later(error.to_string()))?,
         };
         let email = &self.current(claimed, email).await?;
-        let written = render::write(email, language, &self.head)
-            .map_err(|_| EmailTransportError::Refused("the e-mail could not be rendered".into()))?;
-        self.delivery.deliver(claimed, &written).await
+        let written = self.written(claimed, email, language).await?;
+        let transport = self.delivery.transport().await?;
+        // Its recipient may have unsubscribed since it was claimed.
+        if claimed.is_announcement {
+            let withdrawn = announcements::withdraw(&self.store, claimed).await;
+            if withdrawn.map_err(|error| EmailTransportError::Later(error.to_string()))? {
+                return Ok(Delivered::Unwanted);
+            }
+        }
+        transport.deliver(claimed, &written).await?;
+        Ok(Delivered::Sent)
+    }
+
+    /// The e-mail with the text of staff or, when they have not changed it, with the shipped one.
+    async fn written(
+        &self,
+        claimed: &Claimed,
+        email: &EmailTemplate,
+        language: Language,
+    ) -> Result<RenderedEmail, EmailTransportError> {
+        let edit = edits::current(&self.store, email.kind(), language.code())
+            .await
+            .map_err(|error| EmailTransportError::Later(error.to_string()))?;
+        let head = &self.current_head().await?;
+        if let Some(edit) = edit {
+            let source = Source {
+                subject: edit.subject,
+                content: edit.content,
+            };
+            match edited::render(email, &source, language, head) {
+                Ok(written) => return Ok(written),
+                Err(error) => tracing::warn!(
+                    email = %claimed.id,
+                    kind = email.kind(),
+                    language = language.code(),
+                    version = edit.version,
+                    %error,
+                    "an edited e-mail template cannot be used: the shipped text is sent"
+                ),
+            }
+        }
+        render::write(email, language, head)
+            .map_err(|_| EmailTransportError::Refused("the e-mail could not be rendered".into()))
     }
 }
 
 impl EmailWorker {
+    /// The shop as it is called now.
+    async fn current_head(&self) -> Result<EmailBranding, EmailTransportError> {
+        let mut head = self.head.clone();
+        if !self.name_is_set {
+            let chosen = branding::shop_name(&self.store).await;
+            if let Some(name) = chosen.map_err(|error| EmailTransportError::Later(error.to_string()))? {
+                head.shop = name;
+            }
+        }
+        let logo = branding::logo(&self.store).await;
+        head.logo = logo.map_err(|error| EmailTransportError::Later(error.to_string()))?;
+        Ok(head)
+    }
+
     /// The e-mail with current contents: the code of a delayed welcome e-mail may have expired.
     async fn current(&self, claimed: &Claimed, email: &EmailTemplate) -> Result<EmailTemplate, EmailTransportError> {
         let (EmailTemplate::Welcome { .. }, Some(user)) = (email, claimed.user) else {
@@ -357,7 +520,7 @@ fn retry_in(error: &EmailTransportError, attempts: u32) -> Option<Duration> {
     let most = match error {
         EmailTransportError::Address(_) => 1,
         EmailTransportError::Refused(_) => MOST_REFUSALS,
-        EmailTransportError::Later(_) => MOST_ATTEMPTS,
+        EmailTransportError::Later(_) | EmailTransportError::NoServer(_) => MOST_ATTEMPTS,
     };
     let wait = exponential(Duration::from_secs(30), attempts.saturating_sub(1), LONGEST_WAIT);
     (attempts < most).then_some(wait)

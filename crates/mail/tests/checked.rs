@@ -60,8 +60,7 @@ async fn check_logs_in_without_sending() {
     while let Ok(line) = heard.try_recv() {
         verbs.push(line.split(' ').next().unwrap().to_owned());
     }
-    assert!(verbs.contains(&"AUTH".to_owned()), "{verbs:?}");
-    assert!(!verbs.contains(&"MAIL".to_owned()), "{verbs:?}");
+    assert_eq!(verbs, ["EHLO", "AUTH", "MAIL", "QUIT"], "no RCPT, no DATA");
 
     let (place, _heard) = server("535 no such user\r\n").await;
     let refused = in_clear(&format!("smtp://quill:word@{place}"))
@@ -74,8 +73,45 @@ async fn check_logs_in_without_sending() {
     );
     assert!(!refused.to_string().contains("word"), "{refused}");
 
+    // What a server repeats of the log-in is told to nobody, in whatever form it was sent.
+    let (place, _heard) = server("535 no: quill, word, cXVpbGw=, d29yZA==, AHF1aWxsAHdvcmQ= !\r\n").await;
+    let refused = in_clear(&format!("smtp://quill:word@{place}"))
+        .check()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("no: …, …, …, …, … !"), "{refused}");
+
     let away = in_clear("smtp://127.0.0.1:9").check().await.unwrap_err();
     assert!(matches!(away, EmailTransportError::Later(_)), "{away}");
+}
+
+/// A server lets a user in and refuses to send as somebody else.
+#[tokio::test]
+async fn check_finds_out_that_the_sender_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 test\r\n").await.ok();
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+                let answer = if line.starts_with("MAIL FROM:<shop@example.com>") {
+                    "553 not yours\r\n"
+                } else {
+                    "250 ok\r\n"
+                };
+                stream.write_all(answer.as_bytes()).await.ok();
+                line.clear();
+            }
+        }
+    });
+    let refused = in_clear(&format!("smtp://{place}")).check().await.unwrap_err();
+    assert!(
+        matches!(&refused, EmailTransportError::Refused(why) if why.contains("not yours")),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -94,6 +130,7 @@ async fn check_leaves_the_folder_unchanged() {
 async fn test_email_uses_the_normal_delivery() {
     let folder = tempfile::tempdir().unwrap();
     let written = RenderedEmail {
+        unsubscribe: None,
         subject: "Test".into(),
         text: "It arrived.".into(),
         html: "<p>It arrived.</p>".into(),

@@ -102,7 +102,9 @@ impl Sink {
 fn worker(db: &TestDb, url: &str, sending: Sending) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let head = EmailBranding {
         shop: "Lockstep".into(),
+        front_url: "https://shop.example".into(),
         public_url: "https://shop.example".into(),
+        logo: None,
     };
     let delivery = EmailTransport::smtp(url, "Lockstep <shop@shop.example>", sending.connections).unwrap();
     let store = Store::new(db.url(), &Options::default()).unwrap();

@@ -15,6 +15,8 @@ use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_mail::{EmailBranding, EmailTransport, EmailWorker, NewCodes, Round, Sending};
 use lockstep_store::accounts::{self, NewAccount, NewCode};
+use lockstep_store::admin::changes::ChangeError;
+use lockstep_store::admin::email_queue;
 use lockstep_store::mail::{self, Room};
 use lockstep_store::sessions::{ClientInfo, NewSession};
 use lockstep_store::{Options, Store};
@@ -29,7 +31,9 @@ const FROM: &str = "Lockstep <shop@shop.example>";
 fn head() -> EmailBranding {
     EmailBranding {
         shop: "Lockstep".into(),
+        front_url: "https://shop.example".into(),
         public_url: "https://shop.example".into(),
+        logo: None,
     }
 }
 
@@ -85,7 +89,11 @@ fn codes() -> NewCodes {
 
 /// Room for `all` e-mails of any kind.
 fn room(all: u32) -> Room {
-    Room { all, ordinary: all }
+    Room {
+        all,
+        ordinary: all,
+        announcements: all,
+    }
 }
 
 fn folder() -> (std::path::PathBuf, EmailTransport) {
@@ -147,6 +155,64 @@ async fn email_uses_the_recipients_language_at_send_time() {
         "{file}"
     );
     assert!(!file.contains("Welcome"), "{file}");
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn emails_are_written_in_every_language() {
+    let db = TestDb::new().await;
+    for (name, language, text) in [
+        ("amelie", "fr", "Votre compte est"),
+        ("lucia", "es", "Tu cuenta est"),
+        ("zofia", "pl", "Konto jest gotowe"),
+    ] {
+        let user = registered_user(&db, name).await;
+        db.execute(&format!("update users set language = '{language}' where id = '{user}'"))
+            .await;
+        let (path, delivery) = folder();
+        assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1, "{language}");
+        let file = files(&path).remove(0);
+        assert!(file.contains(text), "{file}");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn emails_are_in_the_name_that_staff_have_chosen_unless_the_settings_have_one() {
+    let db = TestDb::new().await;
+    db.execute("update branding set name = 'Key Corner'").await;
+    for (name, is_set, shop) in [
+        ("ada", false, "Welcome to Key Corner"),
+        ("bob", true, "Welcome to Lockstep"),
+    ] {
+        registered_user(&db, name).await;
+        let (path, delivery) = folder();
+        let worker = worker(&db, delivery).with_name_of_settings(is_set);
+        assert_eq!(worker.round().await.unwrap().sent, 1, "{name}");
+        let file = files(&path).remove(0);
+        assert!(file.contains(shop), "{file}");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
+/// The logo comes from the shop's public address, with the shop's name where it is not shown.
+#[tokio::test]
+async fn emails_show_the_logo_by_its_absolute_address() {
+    let db = TestDb::new().await;
+    let id = "0192f0c1-0000-4000-8000-000000000007";
+    db.execute(&format!(
+        "insert into branding_logo (id, width, height, plate_light, plate_dark, image)
+         values ('{id}', 480, 100, false, true, decode('89504e470d0a1a0a', 'hex') || decode(repeat('00', 60), 'hex'))"
+    ))
+    .await;
+    registered_user(&db, "ada").await;
+    let (path, delivery) = folder();
+    assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
+    // The HTML is quoted-printable.
+    let file = files(&path).remove(0).replace("=\r\n", "").replace("=3D", "=");
+    let image =
+        format!("<img src=\"https://shop.example/api/logo/{id}.png\" alt=\"Lockstep\" width=\"240\" height=\"50\"");
+    assert!(file.contains(&image), "{file}");
     std::fs::remove_dir_all(path).unwrap();
 }
 
@@ -238,7 +304,8 @@ async fn expired_emails_are_given_up_and_those_of_deleted_users_removed() {
     let (_, delivery) = folder();
     assert_eq!(worker(&db, delivery).round().await.unwrap(), Round::default());
     assert_eq!(state(&db).await, (true, false, true, 0));
-    assert_eq!(mail::counts(&db.store).await.unwrap(), (0, 1));
+    let counts = mail::counts(&db.store).await.unwrap();
+    assert_eq!((counts.pending, counts.announcements, counts.given_up), (0, 0, 1));
     assert_eq!(
         mail::list(&db.store, true, 10).await.unwrap()[0].last_error.as_deref(),
         Some("not sent in time")
@@ -589,13 +656,41 @@ async fn unreachable_server_delays_and_rejection_gives_up() {
         };
         assert_eq!(refusing.round().await.unwrap(), expected);
     }
-    assert_eq!(state(&db).await, (true, false, true, 3));
+    // Its sealed content stays while it is of use, so that staff can have it sent after all.
+    assert_eq!(state(&db).await, (false, false, true, 3));
+    assert_eq!(
+        db.count("mail_outbox where letter is null and sealed is not null")
+            .await,
+        1
+    );
     let listed = mail::list(&db.store, true, 10).await.unwrap().remove(0);
     let error = listed.last_error.unwrap();
     assert!(
         error.contains("no such mailbox") && !error.contains("123456"),
         "{error}"
     );
+    let (id, staff) = (listed.id, registered_user(&db, "root").await);
+    db.execute("delete from mail_outbox where recipient = 'root@example.com'")
+        .await;
+    email_queue::retry(&db.store, staff, id).await.unwrap();
+    let (url, kept) = server("250 ok").await;
+    let taking = worker(&db, EmailTransport::smtp(&url, FROM, 8).unwrap());
+    assert_eq!(taking.round().await.unwrap().sent, 1);
+    assert!(kept.lock().unwrap()[0].contains("123456"));
+    assert_eq!(state(&db).await, (true, true, false, 1));
+    assert!(matches!(
+        email_queue::retry(&db.store, staff, id).await,
+        Err(ChangeError::InUse(_))
+    ));
+    // What has become useless is erased.
+    db.execute("update mail_outbox set sent_at = null, gave_up_at = now(), sealed = 'x', not_after = now()")
+        .await;
+    assert!(matches!(
+        email_queue::retry(&db.store, staff, id).await,
+        Err(ChangeError::InUse(_))
+    ));
+    assert_eq!(mail::sweep(&db.store).await.unwrap(), 1);
+    assert_eq!(state(&db).await, (true, false, true, 1));
 }
 
 #[tokio::test]

@@ -69,6 +69,9 @@ async fn talk(stream: TcpStream, offers: &str, heard: &Mutex<Heard>) -> std::io:
                 "250 kept\r\n".to_owned()
             }
             "AUTH" => "235 welcome\r\n".to_owned(),
+            "RCPT" if line.contains("nobody@") => {
+                format!("550 no mailbox {} here\r\n", line.trim_start_matches("RCPT TO:"))
+            }
             _ => "250 ok\r\n".to_owned(),
         };
         stream.write_all(answer.as_bytes()).await?;
@@ -84,7 +87,9 @@ async fn send_to(delivery: &EmailTransport, recipient: &str) -> Result<(), Email
     let email = EmailTemplate::PasswordChanged { nickname: "Ada".into() };
     let head = EmailBranding {
         shop: "Lockstep".into(),
+        front_url: "https://shop.example".into(),
         public_url: "https://shop.example".into(),
+        logo: None,
     };
     let written = write(&email, Language::English, &head).unwrap();
     let claimed = Claimed {
@@ -94,6 +99,7 @@ async fn send_to(delivery: &EmailTransport, recipient: &str) -> Result<(), Email
         recipient: recipient.into(),
         letter: Ok(email),
         is_urgent: false,
+        is_announcement: false,
         attempts: 1,
         created_at: "2027-01-01T00:00:00Z".parse().unwrap(),
     };
@@ -144,6 +150,20 @@ async fn every_address_is_delivered_to_or_refused_for_good() {
     for delivery in [&into_folder, &knows_them] {
         let sent = send_to(delivery, recipient).await;
         assert!(sent.is_ok(), "{sent:?}");
+    }
+}
+
+/// The reason is kept and logged; the address is not.
+#[tokio::test]
+async fn the_reason_of_a_refusal_does_not_name_the_recipient() {
+    let (place, _) = server("").await;
+    let delivery = EmailTransport::smtp(&format!("smtp://{place}"), "shop@shop.example", 1).unwrap();
+    for recipient in ["nobody@example.com", "nobody@m\u{fc}nchen.de"] {
+        let refused = send_to(&delivery, recipient).await;
+        let Err(EmailTransportError::Refused(reason)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(reason.contains("no mailbox") && !reason.contains("nobody"), "{reason}");
     }
 }
 

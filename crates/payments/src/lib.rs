@@ -7,6 +7,9 @@
 //! ([`signature`]) or when it is the response to our own request: [`Payments::run`] queries top-ups without a final
 //! status, so no credit depends on a webhook's arrival.
 //!
+//! Money that goes back to cards follows the same rule: an event about a refund or a dispute only names the object, which is
+//! then read and applied by its state; and [`Payments::compare`] finds what no event reported.
+//!
 //! Nothing here logs a secret, a signature or a body.
 
 mod payments;
@@ -16,8 +19,14 @@ pub mod signature;
 mod stripe;
 mod test_provider;
 
-pub use payments::{Limits, Payments, TopUpError, WebhookError, WebhookOutcome};
-pub use provider::{CheckoutSession, Decision, OwnPage, Provider, ProviderError, TestPage};
+pub use payments::{
+    CheckoutError, CheckoutRequest, CompareError, Compared, Limits, ObjectOutcome, Payments, Started, TopUpError,
+    WebhookError, WebhookOutcome, WithdrawalError,
+};
+pub use provider::{
+    CardProvider, CheckoutSession, Decision, ListPart, OwnPage, PayoutReading, Provider, ProviderError, Refusal,
+    TestPage,
+};
 pub use relay::{Relay, RelayError};
-pub use stripe::{Stripe, StripeConfig, StripeConfigError};
+pub use stripe::{STRIPE, STRIPE_SANDBOX, Stripe, StripeConfig, StripeConfigError};
 pub use test_provider::TestProvider;

@@ -1,15 +1,22 @@
-//! Top-ups, from creation to credit.
+//! Top-ups, from creation to credit, and what goes back to cards.
+
+mod cards;
+mod checkouts;
+mod comparison;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lockstep_clock::Clock;
 use lockstep_domain::Money;
 use lockstep_domain::ids::{TopUpId, UserId};
 use lockstep_domain::purchase::TopUpView;
+use lockstep_failpoint::failpoint;
+use lockstep_store::cards::Applied;
 use lockstep_store::deliveries::{self, Reason, Source, Unused};
 use lockstep_store::top_ups::{
-    self, BeginError, Begun, NewTopUp, Outcome, OutsideError, OutsideOutcome, PaymentEvent, TopUp, Which,
+    self, BeginError, Begun, CardOrigin, NewTopUp, Outcome, OutsideError, OutsideOutcome, PaymentEvent, TopUp, Which,
 };
 use lockstep_store::{Store, StoreError, traces};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +27,12 @@ use crate::relay::{self, Relay, RelayError};
 use crate::signature::verify;
 use crate::test_provider;
 
+pub use cards::{ObjectOutcome, WithdrawalError};
+pub use checkouts::{CheckoutError, CheckoutRequest, Started};
+pub use comparison::{CompareError, Compared};
+
+/// Interval between scans for refunds to make and for events that wait.
+const CARDS_EVERY: Duration = Duration::from_secs(2);
 /// Interval between scans for top-ups that need a query to the provider.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Highest number of top-ups queried in one scan, one after the other.
@@ -96,6 +109,8 @@ impl From<StoreError> for TopUpError {
 pub enum WebhookOutcome {
     /// It concerned one of our top-ups.
     TopUp(Outcome),
+    /// An event about a refund, a dispute, a warning of fraud.
+    Object(ObjectOutcome),
     /// A payment that the relay reported.
     Outside(OutsideOutcome),
     /// No effect; the delivery is stored with this reason.
@@ -164,6 +179,12 @@ impl Payments {
         }))
     }
 
+    /// The provider's name, if it takes cards, so that it can refund them.
+    pub fn card_provider(&self) -> Option<&'static str> {
+        let provider = self.0.provider.as_deref()?;
+        provider.cards().map(|_| provider.name())
+    }
+
     /// The provider's name; `None` when top-ups are disabled.
     pub fn provider(&self) -> Option<&'static str> {
         self.0.provider.as_ref().map(|provider| provider.name())
@@ -193,6 +214,21 @@ impl Payments {
         method: &str,
         key: Option<&str>,
     ) -> Result<TopUpView, TopUpError> {
+        self.begin_from(user, amount, method, key, None).await
+    }
+
+    /// The same, from a browser whose address is in `country` (two letters).
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin).
+    pub async fn begin_from(
+        &self,
+        user: UserId,
+        amount: Money,
+        method: &str,
+        key: Option<&str>,
+        country: Option<&str>,
+    ) -> Result<TopUpView, TopUpError> {
         let provider = self.0.provider.as_deref().ok_or(TopUpError::NoProvider)?;
         let Limits { least, most } = self.0.limits;
         if amount < least || amount > most {
@@ -207,6 +243,9 @@ impl Payments {
             method: method.to_owned(),
             provider: provider.name(),
             key: key.map(str::to_owned),
+            card: provider.cards().map(|_| CardOrigin {
+                country: country.map(str::to_owned),
+            }),
         };
         tokio::time::timeout(PATIENCE, self.begin_or_join(new))
             .await
@@ -215,29 +254,38 @@ impl Payments {
 
     async fn begin_or_join(&self, new: NewTopUp) -> Result<TopUpView, TopUpError> {
         loop {
-            match top_ups::begin(&self.0.store, new.clone(), LEASE).await? {
-                Begun::Known(top_up) => return Ok(top_up.view()),
-                Begun::Ask { top_up, is_first } => {
-                    let this = self.clone();
-                    // In a task of its own, so that the response is recorded even if the caller disconnects.
-                    let asking = async move { this.create_checkout(top_up, is_first).await };
-                    let asking = tokio::spawn(asking.in_current_span());
-                    match asking.await.unwrap_or(Err(TopUpError::UnderWay)) {
-                        Err(TopUpError::Provider(ProviderError::InProgress(_))) if new.key.is_some() => {}
-                        answer => return answer,
-                    }
+            let begun = top_ups::begin(&self.0.store, new.clone(), LEASE).await?;
+            if let Some(view) = self.ask_or_wait(begun, new.key.is_some()).await? {
+                return Ok(view);
+            }
+        }
+    }
+
+    /// Requests the payment page of a top-up that was just begun, or waits for whoever does; `None` when it has to be looked up
+    /// again, which takes a key.
+    async fn ask_or_wait(&self, begun: Begun, has_key: bool) -> Result<Option<TopUpView>, TopUpError> {
+        match begun {
+            Begun::Known(top_up) => return Ok(Some(top_up.view())),
+            Begun::Ask { top_up, is_first } => {
+                let this = self.clone();
+                // In a task of its own, so that the response is recorded even if the caller disconnects.
+                let asking = async move { this.create_checkout(top_up, is_first).await };
+                let asking = tokio::spawn(asking.in_current_span());
+                match asking.await.unwrap_or(Err(TopUpError::UnderWay)) {
+                    Err(TopUpError::Provider(ProviderError::InProgress(_))) if has_key => {}
+                    answer => return answer.map(Some),
                 }
-                Begun::Asked(mut top_up) => {
-                    while top_up.is_asked && top_up.reference.is_none() {
-                        tokio::time::sleep(LOOK_AGAIN).await;
-                        let found = top_ups::by_id(&self.0.store, new.user, top_up.id).await?;
-                        top_up = found.ok_or(TopUpError::Begin(BeginError::NoSuchUser))?;
-                    }
-                    continue;
+                tokio::time::sleep(LOOK_AGAIN * 5).await;
+            }
+            Begun::Asked(mut top_up) => {
+                while top_up.is_asked && top_up.reference.is_none() {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    let found = top_ups::by_id(&self.0.store, top_up.user, top_up.id).await?;
+                    top_up = found.ok_or(TopUpError::Begin(BeginError::NoSuchUser))?;
                 }
             }
-            tokio::time::sleep(LOOK_AGAIN * 5).await;
         }
+        Ok(None)
     }
 
     /// Requests the payment page of a top-up on which this process holds the lease, and records the response.
@@ -321,6 +369,27 @@ impl Payments {
                     self.store_unused(&unused, body).await?;
                 }
                 Ok(WebhookOutcome::TopUp(outcome))
+            }
+            Ok(Delivered::ObjectEvent(event)) => {
+                let outcome = self.take_object(provider, &event).await?;
+                let name = match outcome {
+                    ObjectOutcome::Read(applied) => applied.name(),
+                    ObjectOutcome::Repeated => "repeated",
+                    ObjectOutcome::Waiting => "waiting",
+                };
+                metrics::counter!("lockstep_payment_events_total", "provider" => provider.name(), "outcome" => name)
+                    .increment(1);
+                if outcome == ObjectOutcome::Read(Applied::NotOurs) {
+                    let unused = Unused {
+                        source: Source::Payments,
+                        reason: Reason::NotOurs,
+                        detail: Some(format!("no top-up has the payment of {}", event.reference)),
+                        event_id: Some(event.event),
+                        kind: Some(event.kind),
+                    };
+                    self.store_unused(&unused, body).await?;
+                }
+                Ok(WebhookOutcome::Object(outcome))
             }
             Ok(Delivered::Unused(unused)) => {
                 self.store_unused(&unused, body).await?;
@@ -434,15 +503,54 @@ impl Payments {
         Ok(self.test_page(reference).await?)
     }
 
-    /// Queries top-ups without a final status until `stop` is cancelled. Any number of processes may run it at once.
-    pub async fn run(&self, stop: CancellationToken) {
-        let mut every = tokio::time::interval(LOOK_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(every.tick()).await.is_some() {
-            if stop.run_until_cancelled(self.look()).await.is_none() {
-                return;
+    /// Queries top-ups without a final status, makes refunds, acts on events that wait, and compares the provider's books
+    /// once a day, and places the orders of paid checkouts, until `stop` is cancelled. Any number of processes may run it at once.
+    pub async fn run(&self, clock: Clock, stop: CancellationToken) {
+        // Side by side: a provider that is slow about refunds keeps no top-up waiting.
+        let cards = async {
+            let mut every = ticking(CARDS_EVERY);
+            while stop.run_until_cancelled(every.tick()).await.is_some() {
+                match stop.run_until_cancelled(self.work_on_cards()).await {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "could not work on refunds and disputes; it is retried");
+                    }
+                    None => return,
+                }
             }
-        }
+        };
+        let looking = async {
+            let mut every = ticking(LOOK_EVERY);
+            while stop.run_until_cancelled(every.tick()).await.is_some() {
+                if stop.run_until_cancelled(self.look()).await.is_none() {
+                    return;
+                }
+            }
+        };
+        let comparing = async {
+            let mut every = ticking(LOOK_EVERY);
+            while stop.run_until_cancelled(every.tick()).await.is_some() {
+                if stop
+                    .run_until_cancelled(self.compare_daily(clock.now()))
+                    .await
+                    .is_none()
+                {
+                    return;
+                }
+            }
+        };
+        // Orders whose payment has come wait for nothing else.
+        let placing = async {
+            let mut every = ticking(CARDS_EVERY);
+            while stop.run_until_cancelled(every.tick()).await.is_some() {
+                match stop.run_until_cancelled(self.settle_checkouts()).await {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => tracing::warn!(%error, "could not look for paid checkouts; it is retried"),
+                    None => return,
+                }
+            }
+        };
+        tokio::join!(cards, looking, comparing, placing);
     }
 
     async fn look(&self) {
@@ -450,6 +558,22 @@ impl Payments {
             Ok(0) => {}
             Ok(credited) => tracing::info!(credited, "credited {credited} top-ups that no webhook had reported"),
             Err(error) => tracing::warn!(%error, "could not look for unconfirmed top-ups; it is retried"),
+        }
+        if let Err(error) = lockstep_store::cards::refunds::tell_of_waiting(&self.0.store).await {
+            tracing::debug!(%error, "could not look for refunds that wait");
+        }
+        if let Err(error) = lockstep_store::cards::incidents::alarm(&self.0.store).await {
+            tracing::debug!(%error, "could not look for payments that have to be decided");
+        }
+        if let Ok(late) = lockstep_store::cards::incidents::overdue(&self.0.store).await {
+            metrics::gauge!("lockstep_payment_incidents_overdue")
+                .set(f64::from(u32::try_from(late).unwrap_or(u32::MAX)));
+        }
+        if let Ok((held, _)) = lockstep_store::cards::holds::waiting(&self.0.store).await {
+            metrics::gauge!("lockstep_payments_held").set(f64::from(u32::try_from(held).unwrap_or(u32::MAX)));
+        }
+        if let Ok(open) = lockstep_store::cards::incidents::count(&self.0.store).await {
+            metrics::gauge!("lockstep_payment_incidents_open").set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
         }
         if let Ok((waiting, _)) = top_ups::waiting_for_staff(&self.0.store).await {
             metrics::gauge!("lockstep_top_ups_waiting_for_staff")
@@ -546,6 +670,20 @@ impl Payments {
             }
             outcome => tracing::debug!(provider = event.provider, outcome = outcome.name(), "a payment event"),
         }
+        if matches!(outcome, Outcome::Credited | Outcome::Noted) {
+            // The order of a checkout that was just paid, without a wait. If it fails here, the worker does it.
+            failpoint!("pay_directly.credited");
+            if let Err(error) = self.settle_checkouts().await {
+                tracing::debug!(%error, "could not settle paid checkouts at once");
+            }
+        }
         Ok(outcome)
     }
+}
+
+/// Ticks at once and then every `period`; a tick that comes late delays the next.
+fn ticking(period: Duration) -> tokio::time::Interval {
+    let mut every = tokio::time::interval(period);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    every
 }

@@ -3,8 +3,15 @@
 use chrono::{DateTime, Utc};
 use futures_core::future::BoxFuture;
 use lockstep_domain::Money;
+use lockstep_store::cards::PaymentRef;
+use lockstep_store::cards::charges::ChargeReading;
+use lockstep_store::cards::disputes::DisputeReading;
+use lockstep_store::cards::inbox::ObjectEvent;
+use lockstep_store::cards::incidents::WarningReading;
+use lockstep_store::cards::refunds::RefundReading;
 use lockstep_store::deliveries::Unused;
 use lockstep_store::top_ups::{PaymentEvent, ProviderPaymentStatus, TopUp};
+use uuid::Uuid;
 
 use crate::signature::NotSigned;
 
@@ -26,9 +33,9 @@ pub enum ProviderError {
     /// The provider is still processing the same request: retry in a moment.
     #[error("the payment provider is still busy with the same request: {0}")]
     InProgress(String),
-    /// The provider refused; a retry does not help. The text is the provider's own and contains no secret.
+    /// The provider refused; a retry does not help.
     #[error("the payment provider refused: {0}")]
-    Refused(String),
+    Refused(Refusal),
     /// Our credentials were rejected (invalid, or without permission). The effect of earlier requests is unknown.
     #[error("the payment provider does not accept the shop's key: {0}")]
     Denied(String),
@@ -37,11 +44,32 @@ pub enum ProviderError {
     Unreadable(String),
 }
 
+/// A refusal in the provider's own words, which contain no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{words}")]
+pub struct Refusal {
+    /// Status, type and code.
+    pub words: String,
+    /// The provider's code.
+    pub code: Option<String>,
+    /// There is no such object.
+    pub is_missing: bool,
+}
+
+impl ProviderError {
+    /// Whether the provider says that there is no such object.
+    pub const fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.is_missing)
+    }
+}
+
 /// The content of a signed delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     /// An event about one of our payments.
     PaymentEvent(PaymentEvent),
+    /// An event about an object that has to be read at the provider.
+    ObjectEvent(ObjectEvent),
     /// A signed delivery without use.
     Unused(Unused),
 }
@@ -94,10 +122,128 @@ pub trait Provider: Send + Sync {
     /// `DeliveryError`.
     fn read(&self, signature: &str, body: &[u8], now: DateTime<Utc>) -> Result<Delivered, DeliveryError>;
 
+    /// What can be asked about cards; `None` for a provider without them.
+    fn cards(&self) -> Option<&dyn CardProvider> {
+        None
+    }
+
     /// The payment page, if the shop itself shows it.
     fn own_page(&self) -> Option<&dyn OwnPage> {
         None
     }
+}
+
+/// A part of a list of the provider's objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPart<T> {
+    /// The objects, the newest first.
+    pub found: Vec<T>,
+    /// Where the next part begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A transfer of the provider's balance to the shop's bank account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutReading {
+    /// The provider's name of it.
+    pub reference: String,
+    /// What was transferred, in units of `currency`.
+    pub amount: Money,
+    /// ISO code, upper case.
+    pub currency: String,
+    /// The provider's word.
+    pub status: String,
+}
+
+/// The part of a provider that knows charges, refunds and disputes. Every call only reads, except
+/// [`make_refund`](CardProvider::make_refund). `read_number` is drawn before the call
+/// ([`reading`](lockstep_store::cards::reading)) and comes back in what was read.
+pub trait CardProvider: Send + Sync {
+    /// The charge of a paid checkout session; `None` if none was paid by card.
+    fn charge_of_session<'p>(&'p self, session: &'p str)
+    -> BoxFuture<'p, Result<Option<ChargeReading>, ProviderError>>;
+
+    /// The charge of a payment, whoever made it; `None` if there is none.
+    fn charge_of<'p>(&'p self, payment: &'p PaymentRef) -> BoxFuture<'p, Result<Option<ChargeReading>, ProviderError>>;
+
+    /// A dispute.
+    fn dispute<'p>(&'p self, id: &'p str, read_number: i64) -> BoxFuture<'p, Result<DisputeReading, ProviderError>>;
+
+    /// A refund.
+    fn refund<'p>(&'p self, id: &'p str, read_number: i64) -> BoxFuture<'p, Result<RefundReading, ProviderError>>;
+
+    /// All refunds of a charge or of a payment.
+    fn refunds_of<'p>(
+        &'p self,
+        payment: &'p PaymentRef,
+        read_number: i64,
+    ) -> BoxFuture<'p, Result<Vec<RefundReading>, ProviderError>>;
+
+    /// A warning of fraud.
+    fn warning<'p>(&'p self, id: &'p str) -> BoxFuture<'p, Result<WarningReading, ProviderError>>;
+
+    /// Refunds `amount` of a payment to its card. The same `id` makes the same refund, also after a lost response.
+    fn make_refund<'p>(
+        &'p self,
+        id: Uuid,
+        intent: &'p str,
+        amount: Money,
+        read_number: i64,
+    ) -> BoxFuture<'p, Result<RefundReading, ProviderError>>;
+
+    /// Paid charges since a time: the part that begins after the object `after`.
+    fn charges_since<'p>(
+        &'p self,
+        since: DateTime<Utc>,
+        after: Option<&'p str>,
+    ) -> BoxFuture<'p, Result<ListPart<ChargeReading>, ProviderError>>;
+
+    /// Refunds since a time.
+    fn refunds_since<'p>(
+        &'p self,
+        since: DateTime<Utc>,
+        after: Option<&'p str>,
+        read_number: i64,
+    ) -> BoxFuture<'p, Result<ListPart<RefundReading>, ProviderError>>;
+
+    /// Disputes since a time.
+    fn disputes_since<'p>(
+        &'p self,
+        since: DateTime<Utc>,
+        after: Option<&'p str>,
+        read_number: i64,
+    ) -> BoxFuture<'p, Result<ListPart<DisputeReading>, ProviderError>>;
+
+    /// Warnings of fraud since a time.
+    fn warnings_since<'p>(
+        &'p self,
+        since: DateTime<Utc>,
+        after: Option<&'p str>,
+    ) -> BoxFuture<'p, Result<ListPart<WarningReading>, ProviderError>>;
+
+    /// Payouts since a time.
+    fn payouts_since<'p>(
+        &'p self,
+        since: DateTime<Utc>,
+        after: Option<&'p str>,
+    ) -> BoxFuture<'p, Result<ListPart<PayoutReading>, ProviderError>>;
+
+    /// What a payout consists of: the sum of the bookings in it, after fees, in units of its currency.
+    fn paid_out<'p>(&'p self, payout: &'p str) -> BoxFuture<'p, Result<Money, ProviderError>>;
+
+    /// Submits evidence about a dispute to the cardholder's bank, as form fields; returns the dispute. The same `id` submits it
+    /// once, also after a lost response.
+    fn submit_evidence<'p>(
+        &'p self,
+        id: Uuid,
+        dispute: &'p str,
+        fields: &'p [(String, String)],
+        read_number: i64,
+    ) -> BoxFuture<'p, Result<DisputeReading, ProviderError>>;
+
+    /// Reads one object of each kind, and returns the kinds that cannot be read with the reason: a restricted key lacks a
+    /// permission.
+    fn probe(&self) -> BoxFuture<'_, Vec<(&'static str, ProviderError)>>;
 }
 
 /// A decision made on the page.

@@ -1,6 +1,8 @@
 //! Stripe: Checkout Sessions created by form post, signed events, and sessions queried by id
 //! (docs.stripe.com/api/checkout/sessions, docs.stripe.com/webhooks).
 
+mod cards;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,33 +10,39 @@ use futures_core::future::BoxFuture;
 use lockstep_domain::ids::TopUpId;
 use lockstep_domain::json::mended;
 use lockstep_domain::{Money, Secret};
+use lockstep_store::cards::inbox::{ObjectEvent, ObjectKind};
 use lockstep_store::deliveries::{Reason, Source, Unused};
 use lockstep_store::top_ups::{PaymentEvent, ProviderPaymentStatus, TopUp, Which};
 use reqwest::StatusCode;
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::Instrument as _;
 
-use crate::provider::{CheckoutSession, Delivered, DeliveryError, Provider, ProviderError};
+use crate::provider::{CardProvider, CheckoutSession, Delivered, DeliveryError, Provider, ProviderError, Refusal};
 use crate::signature::verify;
 
 /// Stripe's name in the database.
-const NAME: &str = "stripe";
+pub const STRIPE: &str = "stripe";
+/// The name of the built-in sandbox of Stripe in the database: its payments are none of the real Stripe's.
+pub const STRIPE_SANDBOX: &str = "stripe-sandbox";
 /// The API version that this client uses, independent of the account's default.
-const VERSION: &str = "2024-06-20";
-/// Longest accepted response, in bytes; no relevant response is longer.
-const MAX_ANSWER: usize = 256 * 1024;
+const VERSION: &str = "2026-10-28.endive";
+/// Longest accepted response, in bytes: a page of a hundred disputes with their evidence.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// Lifetime of a session; Stripe allows 30 minutes to 24 hours.
 const LIFETIME: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
 /// Configuration of Stripe.
 #[derive(Debug, Clone)]
 pub struct StripeConfig {
+    /// Its name in the database: [`STRIPE`] or [`STRIPE_SANDBOX`].
+    pub name: &'static str,
     /// Base URL, `https://api.stripe.com`, without a path.
     pub api_url: String,
-    /// `sk_…` or a restricted key with write access to Checkout Sessions.
+    /// `sk_…`, or a restricted key with the permissions in `docs/payments.md`.
     pub secret_key: Secret,
     /// `whsec_…`; several during a rotation.
     pub webhook_secrets: Vec<Secret>,
@@ -103,7 +111,7 @@ impl Stripe {
     async fn create_session(&self, top_up: &TopUp) -> Result<CheckoutSession, ProviderError> {
         let id = top_up.id.to_string();
         let come_back = self.config.return_url.replace("{id}", &id);
-        let form = [
+        let mut form = vec![
             ("mode", "payment".to_owned()),
             ("client_reference_id", id.clone()),
             ("metadata[top_up]", id.clone()),
@@ -122,13 +130,17 @@ impl Stripe {
             ("cancel_url", cancelled(&come_back)),
             ("success_url", come_back),
         ];
+        if top_up.authenticate {
+            // Fixed with the top-up, because a repeated request has to have the same parameters.
+            form.push(("payment_method_options[card][request_three_d_secure]", "any".to_owned()));
+        }
         let request = self
             .http
             .post(self.url("/v1/checkout/sessions"))
             // The same top-up always gets the same session.
             .header("Idempotency-Key", format!("top-up-{id}"))
             .form(&form);
-        let session = self.send("create_session", request).await?;
+        let session: Session = self.send("create_session", request).await?;
         let url = session
             .url
             .filter(|url| url.starts_with("https://") || url.starts_with("http://"))
@@ -140,7 +152,20 @@ impl Stripe {
     }
 
     /// Sends a request in a span named `stripe.{call}`, which Stripe is told of.
-    async fn send(&self, call: &str, request: reqwest::RequestBuilder) -> Result<Session, ProviderError> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        call: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, ProviderError> {
+        Ok(self.send_noting(call, request).await?.0)
+    }
+
+    /// The same, and whether the answer is a repeated one of an earlier request with this idempotency key, so of then.
+    async fn send_noting<T: DeserializeOwned>(
+        &self,
+        call: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(T, bool), ProviderError> {
         let span = lockstep_telemetry::call_span(format_args!("stripe.{call}"));
         let request = match lockstep_telemetry::of_span(&span) {
             Some(parent) => request.header(lockstep_telemetry::HEADER, parent.to_string()),
@@ -153,7 +178,10 @@ impl Stripe {
         answer
     }
 
-    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Session, ProviderError> {
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(T, bool), ProviderError> {
         let lost = |error: reqwest::Error| ProviderError::Unavailable(error.without_url().to_string());
         let mut response = request
             .bearer_auth(self.config.secret_key.expose())
@@ -162,6 +190,7 @@ impl Stripe {
             .await
             .map_err(lost)?;
         let status = response.status();
+        let is_repeated = (response.headers().get("idempotent-replayed")).is_some_and(|value| value == "true");
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await.map_err(lost)? {
             if body.len() + part.len() > MAX_ANSWER {
@@ -171,10 +200,12 @@ impl Stripe {
         }
         if status.is_success() {
             return serde_json::from_slice(&body)
-                .map_err(|_| ProviderError::Unreadable(format!("{status} with something else than a session")));
+                .map(|answer| (answer, is_repeated))
+                .map_err(|_| ProviderError::Unreadable(format!("{status} with something else than was asked for")));
         }
         let failure = serde_json::from_slice::<Failure>(&body).map(|failure| failure.error);
         let words = failure.as_ref().map_or_else(|_| String::new(), FailureBody::words);
+        let code = failure.as_ref().ok().and_then(|failure| failure.code.clone());
         let told = format!("{status} {words}");
         // docs.stripe.com/error-low-level: a request rejected before it was processed may be repeated under the same
         // key, and so may one without a response; a 5xx response leaves the effect unknown.
@@ -187,20 +218,24 @@ impl Stripe {
             _ if failure.is_ok_and(|failure| failure.kind.as_deref() == Some("idempotency_error")) => {
                 ProviderError::Unreadable(told)
             }
-            status if status.is_client_error() => ProviderError::Refused(told),
+            status if status.is_client_error() => ProviderError::Refused(Refusal {
+                words: told,
+                is_missing: status == StatusCode::NOT_FOUND && code.as_deref() == Some("resource_missing"),
+                code,
+            }),
             _ => ProviderError::Unavailable(told),
         })
     }
 
     fn session_url(&self, reference: &str) -> Result<String, ProviderError> {
-        if !reference.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        if !is_name(reference) {
             return Err(ProviderError::Unreadable("a reference that cannot be one".into()));
         }
         Ok(self.url(&format!("/v1/checkout/sessions/{reference}")))
     }
 
     async fn ask(&self, call: &str, request: reqwest::RequestBuilder) -> Result<ProviderPaymentStatus, ProviderError> {
-        self.send(call, request)
+        self.send::<Session>(call, request)
             .await?
             .word()
             .ok_or_else(|| ProviderError::Unreadable("an unknown state of a session".into()))
@@ -215,7 +250,7 @@ fn cancelled(address: &str) -> String {
 
 impl Provider for Stripe {
     fn name(&self) -> &'static str {
-        NAME
+        self.config.name
     }
 
     fn create_checkout<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<CheckoutSession, ProviderError>> {
@@ -236,7 +271,10 @@ impl Provider for Stripe {
     fn reach(&self) -> BoxFuture<'_, Result<(), ProviderError>> {
         Box::pin(async move {
             // No such session exists; a response that says so proves that the credentials were accepted.
-            match self.send("reach", self.http.get(self.session_url("cs_none")?)).await {
+            match self
+                .send::<Session>("reach", self.http.get(self.session_url("cs_none")?))
+                .await
+            {
                 Ok(_) | Err(ProviderError::Refused(_)) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -260,7 +298,11 @@ impl Provider for Stripe {
 
     fn read(&self, signature: &str, body: &[u8], now: DateTime<Utc>) -> Result<Delivered, DeliveryError> {
         verify(signature, body, &self.config.webhook_secrets, now)?;
-        read_event(NAME, body)
+        read_event(self.config.name, body)
+    }
+
+    fn cards(&self) -> Option<&dyn CardProvider> {
+        Some(self)
     }
 }
 
@@ -291,6 +333,22 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
     let (Some(name), Some(kind)) = (named("id", 300), named("type", 100)) else {
         return Ok(unused(Reason::NotReadable, "id or type is missing or too long", &event));
     };
+    if let Some(object) = object_of(&kind) {
+        let named = |field: &str, most: usize| {
+            let text = event.pointer(&format!("/data/object/{field}")).and_then(Value::as_str);
+            text.filter(|text| (1..=most).contains(&text.len())).map(str::to_owned)
+        };
+        let Some(reference) = named("id", 100).filter(|id| is_name(id)) else {
+            return Ok(unused(Reason::NotReadable, "data.object has no id", &event));
+        };
+        return Ok(Delivered::ObjectEvent(ObjectEvent {
+            event: name,
+            kind,
+            object,
+            reference,
+            status: named("status", 100),
+        }));
+    }
     // This also covers events of the second version (`v2.…`), which only reference their object.
     if !SESSION_EVENTS.contains(&kind.as_str()) {
         return Ok(unused(Reason::KindNotHandled, "", &event));
@@ -348,6 +406,26 @@ const SESSION_EVENTS: [&str; 4] = [
     "checkout.session.async_payment_failed",
     "checkout.session.expired",
 ];
+
+/// What an event is about whose object is read before anything is done.
+fn object_of(kind: &str) -> Option<ObjectKind> {
+    match kind {
+        "charge.dispute.created"
+        | "charge.dispute.updated"
+        | "charge.dispute.closed"
+        | "charge.dispute.funds_withdrawn"
+        | "charge.dispute.funds_reinstated" => Some(ObjectKind::Dispute),
+        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => Some(ObjectKind::Refund),
+        "charge.refunded" => Some(ObjectKind::Charge),
+        "radar.early_fraud_warning.created" | "radar.early_fraud_warning.updated" => Some(ObjectKind::Warning),
+        _ => None,
+    }
+}
+
+/// Whether a text can be an id of Stripe's, and so a part of a path.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
 
 fn unused(reason: Reason, detail: &str, event: &Value) -> Delivered {
     let text = |field: &str| event.get(field).and_then(Value::as_str).map(str::to_owned);

@@ -174,6 +174,8 @@ mod tests {
             is_asked: false,
             is_closing: false,
             is_reviewed: false,
+            authenticate: false,
+            is_held: false,
             created_at: clock.now(),
         };
         clock.set(top_up.created_at + LIFETIME);

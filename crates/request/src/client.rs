@@ -8,10 +8,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
+use http::Request;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use lockstep_auth::ClientInfo;
 use lockstep_domain::language::Language;
+use lockstep_domain::tax::Country;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -19,7 +21,32 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// user reads. If the proxies wrote no address, that of the connection is used.
 pub fn client_info(parts: &Parts, proxies: usize, language: Option<Language>) -> ClientInfo {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    device(&parts.headers, peer.map(|ConnectInfo(peer)| peer.ip()), proxies).reading(language)
+    device(&parts.headers, peer.map(|ConnectInfo(peer)| peer.ip()), proxies)
+        .reading(language)
+        .in_country(
+            parts
+                .extensions
+                .get::<NamedCountry>()
+                .map(|NamedCountry(country)| *country),
+        )
+}
+
+/// The country of a client, as a trusted proxy has named it.
+#[derive(Debug, Clone, Copy)]
+struct NamedCountry(Country);
+
+/// Notes the country that a trusted proxy has named in `header`; [`client_info`] has it then. If the header came more than once, a
+/// client may have sent one, and none counts.
+pub fn note_country<B>(request: &mut Request<B>, header: &HeaderName) {
+    let mut values = request.headers().get_all(header).iter();
+    let (first, second) = (values.next(), values.next());
+    let country = first
+        .filter(|_| second.is_none())
+        .and_then(|value| value.to_str().ok())
+        .and_then(Country::new);
+    if let Some(country) = country {
+        request.extensions_mut().insert(NamedCountry(country));
+    }
 }
 
 fn device(headers: &HeaderMap, peer: Option<IpAddr>, proxies: usize) -> ClientInfo {
@@ -120,6 +147,26 @@ mod tests {
         assert_eq!(address_in(&[b"2.2.2.2,"], 2), "2.2.2.2");
         assert_eq!(address_in(&[b"2.2.2.2", b"\xff\xfe"], 2), "2.2.2.2");
         assert_eq!(address_in(&[b"2.2.2.2", b"\xff\xfe"], 1), PEER);
+    }
+
+    #[test]
+    fn a_country_counts_when_one_proxy_has_named_it() {
+        let header = HeaderName::from_static("cf-ipcountry");
+        let named = |values: &[&str]| {
+            let mut request = Request::new(());
+            for value in values {
+                request
+                    .headers_mut()
+                    .append(&header, HeaderValue::from_str(value).unwrap());
+            }
+            note_country(&mut request, &header);
+            let country = client_info(&request.into_parts().0, 0, None).country();
+            country.map(|country| country.to_string())
+        };
+        assert_eq!(named(&["de"]).as_deref(), Some("DE"));
+        for nothing in [&[][..], &["XX"], &["T1"], &["Germany"], &["DE", "LU"]] {
+            assert_eq!(named(nothing), None, "{nothing:?}");
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! encodings it accepts, and which version of an answer it has.
 
 mod client;
+mod impersonation;
 
-pub use client::client_info;
+pub use client::{client_info, note_country};
+pub use impersonation::may_impersonate;
 
 use http::header::{self, HeaderMap, HeaderValue};
 

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use lockstep_cache::{Cache, Cached, ReadError};
 use lockstep_clock::Random;
 use lockstep_domain::GameId;
+use lockstep_domain::branding::{MAX_PICKS, Shelf};
 use lockstep_domain::cached::{Document, ValueKey};
 use lockstep_domain::catalogue::{
     Answer, CatalogQuery, Collection, CollectionType, FacetCounts, FilterOptions, Game, GenreTiles, Home, NameSlug,
     Page, Suggestion, Tile,
 };
-use lockstep_store::{StoreError, Tx, games};
+use lockstep_domain::site::{OwnPage, Site};
+use lockstep_store::{StoreError, Tx, branding, games, site};
 use rand::seq::IndexedRandom as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -245,6 +247,27 @@ impl Catalogue {
         self.0.get(ValueKey::home(), |tx| Box::pin(home(tx))).await
     }
 
+    /// What the operator writes on every page.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn site(&self) -> Result<Cached<Site>, ReadError> {
+        self.0.get(ValueKey::site(), |tx| Box::pin(site::site(tx))).await
+    }
+
+    /// A published page of the operator's in `language`, or in another one.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn own_page(&self, slug: &str, language: &'static str) -> Result<Option<Cached<OwnPage>>, ReadError> {
+        let (key, slug) = (ValueKey::own_page(slug, language), slug.to_owned());
+        self.0
+            .find(key, move |tx| {
+                Box::pin(async move { site::page(tx, &slug, language).await })
+            })
+            .await
+    }
+
     /// The list of the sitemap's parts, which `write` makes from the number of games.
     ///
     /// # Errors
@@ -302,7 +325,15 @@ async fn home(tx: &mut Tx) -> Result<Home, StoreError> {
     let first = best.next().map(Tile::from);
     let best: Vec<Tile> = best.take(LARGE_ROW).map(Tile::from).collect();
     let fresh = tiles(games::new_in_catalog(tx).await?, LARGE_ROW);
+    let shelves = branding::shelves(tx).await?;
+    let picked = if shelves.contains(&Shelf::Picked) {
+        tiles(games::picked(tx).await?, MAX_PICKS)
+    } else {
+        Vec::new()
+    };
     Ok(Home {
+        picked,
+        shelves,
         sells: first.is_some(),
         hero: first.or_else(|| fresh.first().cloned()),
         best,

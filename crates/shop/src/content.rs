@@ -4,6 +4,7 @@ use lockstep_domain::admin::Page as Asked;
 use lockstep_domain::catalogue::Page;
 use lockstep_domain::content::{Article, CategoryCount, Faq};
 use lockstep_store::content::{self, Filter};
+use lockstep_store::{branding, games};
 use uuid::Uuid;
 
 use crate::{Shop, ShopError};
@@ -20,6 +21,24 @@ impl Shop {
             .read(|tx| Box::pin(async move { content::articles(tx, &filter, page).await }));
         let (articles, total) = read.await?.value;
         Ok(Page::new(articles, total, page.number, page.size))
+    }
+
+    /// The uploaded picture of a game with this id as WebP; it is public to everyone who knows its address.
+    ///
+    /// # Errors
+    /// [`ShopError::Store`].
+    #[tracing::instrument(name = "shop.game_picture", skip_all)]
+    pub async fn game_picture(&self, id: Uuid) -> Result<Option<Vec<u8>>, ShopError> {
+        Ok(games::picture(self.store(), id).await?)
+    }
+
+    /// The picture of the shop's logo with this id as PNG; it is public.
+    ///
+    /// # Errors
+    /// [`ShopError::Store`].
+    #[tracing::instrument(name = "shop.logo_image", skip_all)]
+    pub async fn logo_image(&self, id: Uuid) -> Result<Option<Vec<u8>>, ShopError> {
+        Ok(branding::logo_image(self.store(), id).await?)
     }
 
     /// A published article by its slug.

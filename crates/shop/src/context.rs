@@ -9,7 +9,7 @@ use lockstep_domain::cart::{Cart, CartOwner, Principal, Wishlist};
 use lockstep_domain::ids::{SessionId, ShopperId, UserId};
 use lockstep_domain::language::Language;
 use lockstep_store::sessions::{self, CachedSession, TokenUser};
-use lockstep_store::{accounts, carts, wishlists};
+use lockstep_store::{accounts, acting, carts, wishlists};
 use uuid::Uuid;
 
 use crate::guests::Guest;
@@ -79,7 +79,10 @@ impl Shop {
         if remembered.is_stale_at(now) {
             sessions::touch(self.store(), session).await?;
         }
-        Ok(remembered.holder_at(now))
+        // Staff act as a customer only in a request that was recorded as theirs: one that got around that is nobody's.
+        Ok(remembered
+            .holder_at(now)
+            .filter(|holder| holder.impersonated_by.is_none() || acting::customer() == Some(session)))
     }
 
     /// Whether a session is still valid, as far as this process knows. Does not count as use of the session.
@@ -88,7 +91,11 @@ impl Shop {
         Ok(remembered.is_some_and(|remembered| remembered.holder_at(self.clock().now()).is_some()))
     }
 
-    async fn remembered(&self, user: UserId, session: SessionId) -> Result<Option<CachedSession>, ShopError> {
+    pub(crate) async fn remembered(
+        &self,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<Option<CachedSession>, ShopError> {
         let key = ValueKey::<CachedSession>::session(user, session);
         let cached = self
             .cache()
@@ -187,7 +194,11 @@ impl RequestContext {
     /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
     #[tracing::instrument(name = "shop.reads_in", skip_all)]
     pub async fn reads_in(&self, language: Language) -> Result<(), ShopError> {
-        let user = self.signed_in()?.user();
+        let caller = self.signed_in()?;
+        if caller.is_impersonated() {
+            return Ok(()); // it is not the customer who reads
+        }
+        let user = caller.user();
         sessions::set_language(self.shop.store(), user, language).await?;
         Ok(())
     }

@@ -47,6 +47,9 @@ pub enum ShopError {
     /// The balance was not changed.
     #[error(transparent)]
     Adjust(#[from] AdjustError),
+    /// The keys of the order wait for its customer's consent.
+    #[error("The keys of this order wait for your consent. Give it on the order's page.")]
+    ConsentNeeded,
     /// Too many requests at once.
     #[error("Too many of these requests are in progress. Try again in a few seconds.")]
     Busy,
@@ -63,6 +66,7 @@ pub const fn shopper_code(error: &ShopperError) -> &'static str {
         ShopperError::TooManyGames { .. } => "too_many_games",
         ShopperError::KeyReused => "idempotency_key_reused",
         ShopperError::NoSuchShopper => "account_not_found",
+        ShopperError::Refused(_) => "has_more_permissions",
         ShopperError::Store(_) => "unavailable",
     }
 }

@@ -17,7 +17,7 @@ use lockstep_domain::ids::UserId;
 use lockstep_store::accounts::AccountError;
 use lockstep_store::accounts::export::{LISTS, page, person};
 use lockstep_store::{Stamped, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::Instrument as _;
 
 use crate::limits::LONGEST_EXPORT;
@@ -103,17 +103,42 @@ impl Shop {
     /// exists; [`ShopError::Busy`] while this process runs its maximum number of exports.
     #[tracing::instrument(name = "shop.export", skip_all)]
     pub async fn export(&self, caller: &CurrentUser) -> Result<Export, ShopError> {
-        let Ok(place) = Arc::clone(self.exports()).try_acquire_owned() else {
-            return Err(ShopError::Busy);
-        };
+        let place = self.place_of_export()?;
         self.allow_export(caller).await?;
-        let user = caller.user();
+        self.begin_export(caller.user(), place, true).await
+    }
+
+    /// The same about `user`, for staff; the use case of staff has checked their permission. It does not count as one that the
+    /// user has asked for.
+    ///
+    /// # Errors
+    /// [`ShopError::Refused`] when there is no such user; [`ShopError::Busy`] as for [`export`](Self::export).
+    #[tracing::instrument(name = "shop.export_of", skip_all)]
+    pub async fn export_of(&self, user: UserId) -> Result<Export, ShopError> {
+        let place = self.place_of_export()?;
+        self.begin_export(user, place, false).await
+    }
+
+    fn place_of_export(&self) -> Result<OwnedSemaphorePermit, ShopError> {
+        let place = Arc::clone(self.exports()).try_acquire_owned();
+        place.map_err(|_taken| ShopError::Busy)
+    }
+
+    /// Starts the task that writes the file. `is_counted` if the user holds their slot for it.
+    async fn begin_export(
+        &self,
+        user: UserId,
+        place: OwnedSemaphorePermit,
+        is_counted: bool,
+    ) -> Result<Export, ShopError> {
         let person = match self.store().read(|tx| Box::pin(person(tx, user))).await {
             Ok(Stamped {
                 value: Some(person), ..
             }) => person,
             failed => {
-                self.export_ended(user).await;
+                if is_counted {
+                    self.export_ended(user).await;
+                }
                 failed?;
                 return Err(AuthError::Account(AccountError::NotFound).into());
             }
@@ -131,7 +156,9 @@ impl Shop {
                 tracing::info!(%user, "an export was not read to its end: {ended}");
             }
             // Before the reader sees the end, so that an immediate second export is allowed.
-            shop.export_ended(user).await;
+            if is_counted {
+                shop.export_ended(user).await;
+            }
             drop(place);
             if written.is_ok() {
                 drop(tokio::time::timeout(STALL, sender.send(Chunk::End)).await);

@@ -68,13 +68,13 @@ impl Health<'_> {
     pub async fn mail_queue(self) -> Option<MailQueue> {
         let store = self.0.store();
         let asked = async {
-            let (waiting, given_up) = mail::counts(store).await?;
-            Ok::<_, StoreError>((waiting, given_up, mail::oldest(store).await?))
+            let counts = mail::counts(store).await?;
+            Ok::<_, StoreError>((counts, mail::oldest(store).await?))
         };
-        let (waiting, given_up, since) = in_time(PATIENCE_FOR_NEWS, asked).await?;
+        let (counts, since) = in_time(PATIENCE_FOR_NEWS, asked).await?;
         Some(MailQueue {
-            waiting,
-            given_up,
+            waiting: counts.pending,
+            given_up: counts.given_up,
             since,
             is_late: since.is_some_and(|since| self.0.clock().now() - since > mail::LATE),
         })

@@ -11,23 +11,29 @@
 //! whichever process answers it.
 
 mod account;
+mod announcements;
 mod cached_json;
 mod cart;
 pub mod catalogue;
+mod consent;
 mod content;
 mod context;
 mod error;
 mod export;
+mod feeds;
 mod guests;
 pub mod health;
+mod impersonation;
 mod limits;
 mod money;
 mod orders;
 mod sign_in;
 mod stock_alerts;
 pub mod supplier_events;
+mod vat;
 mod watch;
 mod wishlist;
+mod withdrawals;
 
 use std::sync::Arc;
 
@@ -35,8 +41,11 @@ use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
 use lockstep_clock::{Clock, Random};
 use lockstep_domain::cart::CartLimits;
+use lockstep_domain::consent::ConsentMode;
+use lockstep_domain::law::{Duties, Duty};
 use lockstep_payments::Payments;
 use lockstep_store::Store;
+use lockstep_vat::Vies;
 use rust_decimal::Decimal;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -46,22 +55,27 @@ pub use catalogue::Catalogue;
 pub use context::RequestContext;
 pub use error::{ShopError, shopper_code};
 pub use export::{Export, Torn};
-pub use lockstep_cache::{Cached, ReadError, RedisState, RedisWrites};
-pub use lockstep_payments::{Decision, TestPage, TopUpError, WebhookError, WebhookOutcome};
+pub use feeds::{CatalogueMark, FeedError};
+pub use impersonation::Impersonation;
+pub use lockstep_cache::{Cached, Reached, ReadError, RedisState, RedisWrites};
+pub use lockstep_payments::{Decision, TestPage, TopUpError, WebhookError, WebhookOutcome, WithdrawalError};
 pub use lockstep_store::StoreError;
 pub use lockstep_store::accounts::LoginRecord;
+pub use lockstep_store::cards::refunds::WithdrawError;
 pub use lockstep_store::content::Filter as ContentFilter;
 pub use lockstep_store::fulfilment::keys::How as Seen;
 pub use lockstep_store::fulfilment::{Cancelled, NotRefundable};
 pub use lockstep_store::guests::{ShopperError, Writer};
 pub use lockstep_store::idempotency::Idempotency;
+pub use lockstep_store::impersonations::Deed;
 pub use lockstep_store::ledger::{AdjustError, Adjusted};
-pub use lockstep_store::orders::{GoodwillError, PlaceError, Refunded};
+pub use lockstep_store::orders::{GoodwillError, PlaceError, RefundOf, Refunded};
 pub use lockstep_store::top_ups::{BeginError, OutsideError};
 pub use money::PaymentMethods;
-pub use orders::{KeyFile, Slice};
+pub use orders::{CheckoutWish, KeyFile, Slice};
 pub use sign_in::{MovedIn, SignedIn};
-pub use watch::OrderWatch;
+pub use vat::{ReceiptFileError, ReceiptFormat};
+pub use watch::{OrderWatch, SessionWatch};
 
 use guests::Living;
 use watch::Watchers;
@@ -84,6 +98,12 @@ pub struct Parts {
     /// The minimum mark-up in percent to which a promo code may reduce a supplier's game; `None` lets codes sell below
     /// cost.
     pub protected_markup: Option<Decimal>,
+    /// Who asks for consent to deliver keys at once.
+    pub consent: ConsentMode,
+    /// The duties that the shop fulfils.
+    pub duties: Duties,
+    /// The register of VAT ids; `None`: it is not asked.
+    pub vies: Option<Vies>,
     /// The time of day.
     pub clock: Clock,
     /// The source of random selections.
@@ -111,6 +131,7 @@ struct Inner {
 impl Shop {
     /// Creates the use cases from their parts.
     pub fn new(parts: Parts) -> Self {
+        parts.store.measure_reductions(parts.duties.is_on(Duty::ReducedPrices));
         Self(Arc::new(Inner {
             catalogue: Catalogue::new(parts.cache.clone(), parts.random.clone()),
             parts,
@@ -168,6 +189,10 @@ impl Shop {
 
     fn protected_markup(&self) -> Option<Decimal> {
         self.0.parts.protected_markup
+    }
+
+    fn vies(&self) -> Option<&Vies> {
+        self.0.parts.vies.as_ref()
     }
 
     fn limits(&self) -> CartLimits {

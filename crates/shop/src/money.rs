@@ -1,16 +1,19 @@
 //! A user's balance, transactions and top-ups, and what an admin may change for other users.
 
-use lockstep_auth::{Admin, AuthError, CurrentUser};
+use lockstep_auth::{Admin, AuthError, ClientInfo, CurrentUser};
 use lockstep_domain::Money;
 use lockstep_domain::cached::ValueKey;
 use lockstep_domain::ids::{OrderId, TopUpId, UserId};
 use lockstep_domain::purchase::{Balance, TopUpView, TransactionView};
-use lockstep_payments::Payments;
+use lockstep_domain::tax::Country;
+use lockstep_payments::{Payments, WithdrawalError};
 use lockstep_store::accounts::AccountError;
+use lockstep_store::cards::holds;
 use lockstep_store::fulfilment::{Cancelled, EmailSettings};
 use lockstep_store::idempotency::Idempotency;
 use lockstep_store::ledger::{self, Adjusted, MAX_LISTED};
-use lockstep_store::orders::{self, Refunded};
+use lockstep_store::orders::{self, RefundOf, Refunded};
+use lockstep_store::pending_checkouts;
 use uuid::Uuid;
 
 use crate::{RequestContext, Shop, ShopError, Slice};
@@ -47,13 +50,18 @@ impl Shop {
     pub async fn begin_top_up(
         &self,
         caller: &CurrentUser,
+        device: &ClientInfo,
         amount: Money,
         method: &str,
         key: Option<&Idempotency>,
     ) -> Result<TopUpView, ShopError> {
         self.allow_top_up(caller).await?;
-        let key = key.map(Idempotency::as_str);
-        Ok(self.payments().begin(caller.user(), amount, method, key).await?)
+        let (key, country) = (key.map(Idempotency::as_str), device.country());
+        let country = country.as_ref().map(Country::as_str);
+        Ok(self
+            .payments()
+            .begin_from(caller.user(), amount, method, key, country)
+            .await?)
     }
 
     /// Changes a user's balance by `amount`, with a reason. Recorded in the audit log.
@@ -73,8 +81,8 @@ impl Shop {
         Ok(ledger::adjust(self.store(), admin.caller().user(), user, amount, reason, key).await?)
     }
 
-    /// Refunds delivered units, recorded in the audit log. Without an amount, everything that is left is refunded. The
-    /// same idempotency key returns the same refund.
+    /// Refunds delivered units, or one of them, recorded in the audit log. Without an amount, everything that is left is refunded. The
+    /// same idempotency key returns the same refund. Unless `confirmed`, the limit of the admin's role holds.
     ///
     /// # Errors
     /// [`ShopError::Refund`]; then nothing changes.
@@ -82,12 +90,32 @@ impl Shop {
     pub async fn refund(
         &self,
         admin: &Admin,
-        purchase: Uuid,
+        confirmed: bool,
+        of: impl Into<RefundOf>,
         amount: Option<Money>,
         reason: Option<&str>,
         key: Option<&Idempotency>,
     ) -> Result<Refunded, ShopError> {
-        Ok(orders::refund(self.store(), admin.caller().user(), purchase, amount, reason, key).await?)
+        Ok(orders::refund(
+            self.store(),
+            (admin.caller().user(), confirmed),
+            of,
+            amount,
+            reason,
+            key,
+        )
+        .await?)
+    }
+
+    /// Withdraws a refund to a card that the payment provider has not made, recorded in the audit log: its money returns to the
+    /// balance.
+    ///
+    /// # Errors
+    /// [`WithdrawalError`]; then it waits on, or is recorded as made.
+    #[tracing::instrument(name = "shop.withdraw_card_refund", skip_all, fields(refund = %id))]
+    pub async fn withdraw_card_refund(&self, admin: &Admin, id: Uuid, reason: &str) -> Result<(), WithdrawalError> {
+        let user = admin.caller().user();
+        self.payments().withdraw_refund(user, id, reason).await.map(drop)
     }
 
     /// Cancels an order, recorded in the audit log. Units that are not paid for at G2A are refunded to the balance at
@@ -174,5 +202,23 @@ impl RequestContext {
     pub async fn top_ups_in_review(&self) -> Result<Vec<TopUpView>, ShopError> {
         let user = self.signed_in()?.user();
         Ok(self.shop().payments().in_review(user).await?)
+    }
+
+    /// What the caller owes for disputed or refunded payments, EUR: the next payment settles it first.
+    ///
+    /// # Errors
+    /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
+    pub async fn owed(&self) -> Result<Money, ShopError> {
+        let user = self.signed_in()?.user();
+        Ok(pending_checkouts::owed(self.shop().store(), user).await?)
+    }
+
+    /// Whether staff check a payment of the caller: what they buy meanwhile is delivered after that.
+    ///
+    /// # Errors
+    /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
+    pub async fn is_payment_held(&self) -> Result<bool, ShopError> {
+        let user = self.signed_in()?.user();
+        Ok(holds::is_held(self.shop().store(), user).await?)
     }
 }

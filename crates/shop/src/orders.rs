@@ -3,15 +3,19 @@
 //! Orders are placed in the database alone. Cached orders contain no keys: keys are decrypted for the answer to their
 //! owner, after the reveal is recorded.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use lockstep_auth::{ClientInfo, CurrentUser};
+use lockstep_auth::{AuthError, ClientInfo, CurrentUser};
 use lockstep_domain::cached::ValueKey;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault, OrderLimits};
-use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
+use lockstep_domain::ids::{GameId, KeyId, OrderId, TopUpId, UserId};
+use lockstep_domain::pending_checkout::{CheckoutState, CheckoutView};
 use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
 use lockstep_failpoint::failpoint;
+use lockstep_payments::{CheckoutError, CheckoutRequest, Started};
 use lockstep_store::fulfilment::keys::{How as Seen, place};
 use lockstep_store::idempotency::Idempotency;
 use lockstep_store::orders::{self, MAX_LISTED, PlaceError, Placed};
@@ -64,6 +68,19 @@ pub struct KeyFile {
     pub bytes: Vec<u8>,
 }
 
+/// How a checkout is paid beyond the balance.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckoutWish<'w> {
+    /// The payment method.
+    pub method: &'w str,
+    /// The highest payment that the caller was shown, EUR; `None`: whatever is missing.
+    pub agreed: Option<Money>,
+    /// The paid checkout that this one settles.
+    pub after: Option<TopUpId>,
+    /// The idempotency key.
+    pub key: Option<&'w Idempotency>,
+}
+
 impl Shop {
     /// Limits of one order.
     pub fn order_limits(&self) -> OrderLimits {
@@ -76,7 +93,8 @@ impl Shop {
     }
 
     /// Checks the form of an order: games with quantities, a promo code, and the total that the user was shown. Reads
-    /// nothing from the database.
+    /// nothing from the database. Its consent is that of an order which comes without one
+    /// ([`consent_mode`](Self::consent_mode)).
     ///
     /// # Errors
     /// [`CheckoutFault`].
@@ -86,7 +104,8 @@ impl Shop {
         promo_code: Option<&str>,
         expected_total: Option<Money>,
     ) -> Result<Checkout, CheckoutFault> {
-        let checkout = Checkout::new(wanted, promo_code, expected_total, self.order_limits())?;
+        let checkout = Checkout::new(wanted, promo_code, expected_total, self.order_limits())?
+            .with_consent(self.consent_mode().unasked());
         Ok(match self.protected_markup() {
             Some(markup) => checkout.not_below_cost(markup),
             None => checkout,
@@ -105,8 +124,13 @@ impl Shop {
         device: &ClientInfo,
         checkout: &Checkout,
     ) -> Result<Bill, ShopError> {
-        self.with_promo_limit(caller, device, checkout, orders::quote(self.store(), checkout))
-            .await
+        self.with_promo_limit(
+            caller,
+            device,
+            checkout,
+            orders::quote(self.store(), caller.user(), checkout),
+        )
+        .await
     }
 
     /// Runs work that looks up a promo code. An invalid code counts against the limits of the caller and the address, a
@@ -143,8 +167,12 @@ impl Shop {
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
+        if caller.is_impersonated() {
+            return Err(AuthError::Impersonation.into());
+        }
         self.allow_order(caller).await?;
         failpoint!("checkout.before");
+        let checkout = &checkout.clone().ordered_from(device.country());
         let placing = orders::place(self.store(), caller.user(), checkout, key);
         let placed = self.with_promo_limit(caller, device, checkout, placing).await?;
         failpoint!("checkout.after");
@@ -157,6 +185,64 @@ impl Shop {
                     .ok_or(ShopError::NotFound("Order"))
             }
         }
+    }
+
+    /// Places an order if the caller's balance suffices; otherwise begins the payment of what is missing, after which it is placed
+    /// by itself. `agreed` is the highest payment that the caller was shown, `after` the paid checkout that this one settles. The
+    /// same idempotency key with the same order returns that checkout in its current state.
+    ///
+    /// # Errors
+    /// [`ShopError::Place`] when the order is not possible, [`ShopError::TopUp`] when the payment is not, [`ShopError::Refused`]
+    /// when the rate limit is exceeded; then nothing is ordered.
+    #[tracing::instrument(name = "shop.begin_checkout", skip_all)]
+    pub async fn begin_checkout(
+        &self,
+        caller: &CurrentUser,
+        device: &ClientInfo,
+        checkout: &Checkout,
+        wish: CheckoutWish<'_>,
+    ) -> Result<CheckoutView, ShopError> {
+        self.allow_order(caller).await?;
+        failpoint!("checkout.before");
+        let request = CheckoutRequest {
+            user: caller.user(),
+            checkout: checkout.clone().ordered_from(device.country()),
+            agreed: wish.agreed,
+            after: wish.after,
+            method: wish.method.to_owned(),
+            key: wish.key.cloned(),
+            country: device.country(),
+        };
+        let started = async {
+            match self.payments().begin_checkout(request).await {
+                Ok(started) => Ok(Ok(started)),
+                Err(CheckoutError::Place(error)) => Err(error),
+                Err(CheckoutError::Pay(error)) => Ok(Err(error)),
+            }
+        };
+        let started = Box::pin(self.with_promo_limit(caller, device, checkout, started)).await?;
+        failpoint!("checkout.after");
+        let order = match started? {
+            Started::Pay(view) => return Ok(*view),
+            Started::Placed(Placed::Now(order)) => *order,
+            Started::Placed(Placed::Before(id)) => {
+                self.cache().catch_up().await?;
+                self.order_of(caller.user(), id)
+                    .await?
+                    .ok_or(ShopError::NotFound("Order"))?
+            }
+        };
+        Ok(CheckoutView {
+            id: None,
+            status: CheckoutState::Placed,
+            reason: None,
+            order_id: Some(order.id),
+            total: order.total,
+            amount: Money::ZERO,
+            redirect_url: None,
+            promo_code: order.promo_code,
+            created_at: order.created_at,
+        })
     }
 
     /// An order of `user`, without the content of its keys; `None` when it belongs to another user.
@@ -188,7 +274,7 @@ impl Shop {
 
     /// Decrypts the keys of an order for its owner and records the reveal.
     async fn open_keys(&self, order: &mut OrderView, seen: Seen) -> Result<(), ShopError> {
-        if order.keys.iter().all(|key| key.is_file) {
+        if order.needs_consent || order.keys.iter().all(|key| key.is_file) {
             return Ok(());
         }
         for sealed in orders::reveal(self.store(), order.user_id, order.id, None, seen).await? {
@@ -204,6 +290,26 @@ impl Shop {
         Ok(())
     }
 
+    /// Decrypts the keys of several orders of `user` for them and records the reveal.
+    async fn open_all_keys(&self, user: UserId, orders: &mut [OrderView], seen: Seen) -> Result<(), ShopError> {
+        let with_keys: Vec<OrderId> = orders
+            .iter()
+            .filter(|order| order.keys.iter().any(|key| !key.is_file))
+            .map(|order| order.id)
+            .collect();
+        if with_keys.is_empty() {
+            return Ok(());
+        }
+        let sealed = orders::reveal_all(self.store(), user, &with_keys, seen).await?;
+        let sealed: HashMap<KeyId, Vec<u8>> = sealed.into_iter().collect();
+        for key in orders.iter_mut().flat_map(|order| &mut order.keys) {
+            let id = KeyId(key.id);
+            let opened = sealed.get(&id).and_then(|sealed| self.open_key(id, sealed));
+            key.key = opened.map(|bytes| Secret::new(String::from_utf8_lossy(&bytes)));
+        }
+        Ok(())
+    }
+
     fn open_key(&self, id: KeyId, sealed: &[u8]) -> Option<Vec<u8>> {
         self.keys()
             .open(&place(id), sealed)
@@ -213,6 +319,18 @@ impl Shop {
 }
 
 impl RequestContext {
+    /// One of the caller's checkouts whose payment is on its way, or was, by its top-up.
+    ///
+    /// # Errors
+    /// [`ShopError::NotFound`] when it does not exist or belongs to another user; [`ShopError::Refused`] when the caller is not
+    /// signed in.
+    #[tracing::instrument(name = "shop.pending_checkout", skip_all, fields(checkout = %id))]
+    pub async fn pending_checkout(&self, id: TopUpId) -> Result<CheckoutView, ShopError> {
+        let user = self.signed_in()?.user();
+        let found = self.shop().payments().checkout(user, id).await?;
+        found.ok_or(ShopError::NotFound("Checkout"))
+    }
+
     /// The caller's orders, newest first, without the content of their keys.
     ///
     /// # Errors
@@ -220,6 +338,22 @@ impl RequestContext {
     #[tracing::instrument(name = "shop.orders", skip_all)]
     pub async fn orders(&self, slice: Slice) -> Result<Vec<OrderView>, ShopError> {
         self.shop().orders_of(self.signed_in()?.user(), slice).await
+    }
+
+    /// The caller's orders, newest first, with their keys. The reveal is recorded with the place of display, `seen`.
+    ///
+    /// # Errors
+    /// As [`orders`](Self::orders).
+    #[tracing::instrument(name = "shop.orders_with_keys", skip_all)]
+    pub async fn orders_with_keys(&self, slice: Slice, seen: Seen) -> Result<Vec<OrderView>, ShopError> {
+        let caller = self.signed_in()?;
+        let user = caller.user();
+        let mut orders = self.shop().orders_of(user, slice).await?;
+        if caller.is_impersonated() {
+            return Ok(orders); // keys are for their owner
+        }
+        self.shop().open_all_keys(user, &mut orders, seen).await?;
+        Ok(orders)
     }
 
     /// One of the caller's orders with its keys. The reveal is recorded with the place of display, `seen`.
@@ -230,6 +364,9 @@ impl RequestContext {
     #[tracing::instrument(name = "shop.order", skip_all, fields(order = %id))]
     pub async fn order(&self, id: OrderId, seen: Seen) -> Result<OrderView, ShopError> {
         let mut order = self.order_without_keys(id).await?;
+        if self.signed_in()?.is_impersonated() {
+            return Ok(order); // keys are for their owner
+        }
         self.shop().open_keys(&mut order, seen).await?;
         Ok(order)
     }
@@ -267,11 +404,18 @@ impl RequestContext {
     /// One of the caller's keys as a file; the reveal is recorded.
     ///
     /// # Errors
-    /// [`ShopError::NotFound`] when it does not exist, belongs to another user, or cannot be decrypted.
+    /// [`ShopError::NotFound`] when it does not exist, belongs to another user, or cannot be decrypted;
+    /// [`ShopError::ConsentNeeded`] while the order has no consent.
     #[tracing::instrument(name = "shop.key_file", skip_all, fields(%order, %key))]
     pub async fn key_file(&self, order: OrderId, key: KeyId) -> Result<KeyFile, ShopError> {
-        let user = self.signed_in()?.user();
-        let shop = self.shop();
+        let caller = self.signed_in()?;
+        if caller.is_impersonated() {
+            return Err(AuthError::Impersonation.into());
+        }
+        let (user, shop) = (caller.user(), self.shop());
+        if self.order_without_keys(order).await?.needs_consent {
+            return Err(ShopError::ConsentNeeded);
+        }
         let sealed = orders::reveal(shop.store(), user, order, Some(key), Seen::File)
             .await?
             .pop()

@@ -1,4 +1,4 @@
-//! Watching an order: each new state of it, until it is final.
+//! Watching: an order, each new state of it until it is final; and whatever else a page that stays open follows.
 //!
 //! A watcher sleeps until the invalidation log has news, and then reads through the cache, where an unchanged order
 //! costs no query. The number of watchers is limited, in total and per user, and each has a limited lifetime, so that a
@@ -63,17 +63,54 @@ impl Drop for Seat {
     }
 }
 
-/// A watcher of one of a user's orders.
-pub struct OrderWatch {
+/// A place among the watchers of a session: what a page that stays open needs to follow something.
+pub struct SessionWatch {
     shop: Shop,
     user: UserId,
     session: SessionId,
-    id: OrderId,
-    told: Option<OrderView>,
     news: watch::Receiver<u64>,
     ends: Instant,
     closing: CancellationToken,
     _seat: Seat,
+}
+
+impl std::fmt::Debug for SessionWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionWatch").finish_non_exhaustive()
+    }
+}
+
+impl SessionWatch {
+    /// Whether the user's session goes on. News from here on ends the next [`wait`](Self::wait).
+    pub async fn goes_on(&mut self) -> bool {
+        // Marked as seen before what the caller reads, so that news during the read counts as new.
+        self.news.borrow_and_update();
+        self.shop.goes_on(self.user, self.session).await.unwrap_or(false)
+    }
+
+    /// Waits for news of any change, at least for `calm` and at most for `patience`. Returns whether the watch goes on: it
+    /// ends after ten minutes, and when the shop closes.
+    pub async fn wait(&mut self, calm: Duration, patience: Duration) -> bool {
+        let Self {
+            news, ends, closing, ..
+        } = self;
+        tokio::select! {
+            () = closing.cancelled() => false,
+            () = tokio::time::sleep_until(*ends) => false,
+            () = tokio::time::sleep(patience) => true,
+            told = async {
+                tokio::time::sleep(calm).await;
+                news.changed().await
+            } => told.is_ok(),
+        }
+    }
+}
+
+/// A watcher of one of a user's orders.
+pub struct OrderWatch {
+    watch: SessionWatch,
+    id: OrderId,
+    told: Option<OrderView>,
 }
 
 impl std::fmt::Debug for OrderWatch {
@@ -92,27 +129,40 @@ impl OrderWatch {
             return None;
         }
         loop {
-            // Marked as seen before the read, so that news during the read counts as new.
-            self.news.borrow_and_update();
-            if !self.shop.goes_on(self.user, self.session).await.ok()? {
+            if !self.watch.goes_on().await {
                 return None;
             }
-            let order = self.shop.order_of(self.user, self.id).await.ok()??;
+            let order = self.watch.shop.order_of(self.watch.user, self.id).await.ok()??;
             if self.told.as_ref() != Some(&order) {
                 self.told = Some(order.clone());
                 return Some(order);
             }
-            tokio::select! {
-                changed = self.news.changed() => changed.ok()?,
-                () = tokio::time::sleep(LOOK) => {}
-                () = tokio::time::sleep_until(self.ends) => return None,
-                () = self.closing.cancelled() => return None,
+            if !self.watch.wait(Duration::ZERO, LOOK).await {
+                return None;
             }
         }
     }
 }
 
 impl RequestContext {
+    /// Takes a place among the watchers of the caller's session.
+    ///
+    /// # Errors
+    /// [`ShopError::Busy`] when there are too many watchers; a refusal when the caller is not signed in.
+    pub fn watch(&self) -> Result<SessionWatch, ShopError> {
+        let caller = self.signed_in()?;
+        let (user, session, shop) = (caller.user(), caller.session(), self.shop());
+        Ok(SessionWatch {
+            user,
+            session,
+            news: shop.cache().news(),
+            ends: Instant::now() + LIFETIME,
+            closing: shop.closing().clone(),
+            _seat: shop.watchers().enter(user).ok_or(ShopError::Busy)?,
+            shop: shop.clone(),
+        })
+    }
+
     /// Watches one of the caller's orders.
     ///
     /// # Errors
@@ -120,19 +170,11 @@ impl RequestContext {
     /// too many watchers.
     #[tracing::instrument(name = "shop.watch_order", skip_all, fields(order = %id))]
     pub async fn watch_order(&self, id: OrderId) -> Result<OrderWatch, ShopError> {
-        let session = self.signed_in()?.session();
-        let user = self.order_without_keys(id).await?.user_id;
-        let shop = self.shop();
+        self.order_without_keys(id).await?;
         Ok(OrderWatch {
-            user,
-            session,
+            watch: self.watch()?,
             id,
             told: None,
-            news: shop.cache().news(),
-            ends: Instant::now() + LIFETIME,
-            closing: shop.closing().clone(),
-            _seat: shop.watchers().enter(user).ok_or(ShopError::Busy)?,
-            shop: shop.clone(),
         })
     }
 }

@@ -245,7 +245,9 @@ async fn account_emails_are_delivered_to_the_folder() {
     let delivery = EmailTransport::folder(folder.path(), "Lockstep <shop@example.com>").unwrap();
     let head = EmailBranding {
         shop: "Lockstep".into(),
+        front_url: "https://shop.example".into(),
         public_url: "https://shop.example".into(),
+        logo: None,
     };
     let stop = CancellationToken::new();
     let codes =

@@ -44,6 +44,48 @@ const UNREADABLE: &[Cause] = &[
 /// The first entry whose text occurs in the line decides.
 const EXPLAINED: &[Explained] = &[
     explained(
+        "a feed cannot be written",
+        &[DATA_FULL],
+        "feeds are files in the data folder",
+    ),
+    explained("the payment provider refuses evidence", &[], "a run has no Stripe"),
+    explained("evidence about a dispute waits", &[], "a run has no Stripe"),
+    explained("a payment has to be decided by", &[], "nothing is disputed in a run"),
+    explained("the shop's key may not read", &[], "a run has no Stripe"),
+    explained(
+        "the nightly verification found a violation",
+        &[],
+        "nothing may be violated",
+    ),
+    explained("could not verify the database", &[DATABASE], "it is tried again"),
+    explained("a payment needs a person:", &[], "nothing is disputed in a run"),
+    explained("a payment event names an object", &[], "a run has no Stripe"),
+    explained("the payment provider refuses a refund:", &[], "a run has no Stripe"),
+    explained("a refund to a card waits", &[], "a run has no Stripe"),
+    explained("refunds to cards wait for a person", &[], "a run has no Stripe"),
+    explained("could not work on refunds and disputes", &[DATABASE], "it is retried"),
+    explained("could not look for paid checkouts", &[DATABASE], "it is retried"),
+    explained("could not settle a paid checkout", &[DATABASE], "it is retried"),
+    explained("the books differ from the payment provider", &[], "a run has no Stripe"),
+    explained(
+        "could not compare the books with the payment provider",
+        &[],
+        "a run has no Stripe",
+    ),
+    explained(
+        "an edited e-mail template cannot be used",
+        &[],
+        "no template is edited in a run",
+    ),
+    explained(
+        "credentials of G2A are active",
+        &[],
+        "a run uses the account of its environment",
+    ),
+    explained("the active credentials of G2A", &[], "no account is entered in a run"),
+    explained("a webhook waits:", &[], "no webhook is entered in a run"),
+    explained("a webhook was disabled", &[], "no webhook is entered in a run"),
+    explained(
         "because of crash of another server process",
         &[Cause::Always],
         "PostgreSQL itself says that it crashed; how the shop comes back is judged",
@@ -102,6 +144,21 @@ const EXPLAINED: &[Explained] = &[
         "waits that began in the future",
         &[Cause::Fault(Fault::ClockBack), Cause::Fault(Fault::ClockForward)],
         "the database's clock was stepped back",
+    ),
+    explained(
+        "scheduled changes could not be carried out",
+        &[DATABASE, INSTANCE, Cause::Busy],
+        "they are rows, and tried again each second",
+    ),
+    explained(
+        "a bulk change could not go on",
+        &[DATABASE, INSTANCE, Cause::Busy],
+        "its games are rows, and tried again each second",
+    ),
+    explained(
+        "prices could not be computed by the rules",
+        &[DATABASE, INSTANCE, Cause::Busy],
+        "they are rows, and tried again each second",
     ),
     explained(
         "a unit could not be released",
@@ -178,6 +235,21 @@ const EXPLAINED: &[Explained] = &[
         "the database was replaced",
         &[DATABASE],
         "PostgreSQL recovered from a crash",
+    ),
+    explained(
+        "a job of staff broke off because of an error in this program",
+        &[],
+        "no staff ask for jobs in a run, and a panic is never expected",
+    ),
+    explained(
+        "an e-mail waits for a mail server",
+        &[],
+        "the mail server is not changed in a run",
+    ),
+    explained(
+        "e-mails wait: there is no mail server that can be used",
+        &[],
+        "the mail server is not changed in a run",
     ),
     explained(
         "e-mails wait: the outbox cannot be read",

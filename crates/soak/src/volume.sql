@@ -57,6 +57,9 @@ select soak_id('look', n), key, soak_id('user', 0), 'API', now() - n * interval 
 insert into user_totals (user_id, orders, games, saved)
 select owner, count(*), count(*) filter (where delivered), 0 from made group by owner;
 
+select sales_sums_again();
+select key_counts_again();
+
 drop table made;
 reset session_replication_role;
 

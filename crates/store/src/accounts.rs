@@ -3,13 +3,14 @@
 //!
 //! Passwords and codes arrive here hashed; this module compares none of them.
 //!
-//! `registration` creates accounts, `deletion` deletes them and `export` reads all their data; `lookup` and `logins`
-//! serve log-ins, `codes`, `passwords` and `totp` store credentials, `profile`, `avatars`, `roles` and `staff` store
-//! properties of accounts.
+//! `registration` creates accounts, `deletion` deletes them, `erasure` forgets a person by their address, and `export` reads
+//! all data of an account; `lookup` and `logins` serve log-ins, `codes`, `passwords` and `totp` store credentials, `profile`,
+//! `avatars`, `roles` and `staff` store properties of accounts.
 
 mod avatars;
 mod codes;
 mod deletion;
+mod erasure;
 pub mod export;
 mod logins;
 mod lookup;
@@ -29,13 +30,14 @@ use crate::{AsStoreError, Result, Store, StoreError};
 pub use avatars::{avatar, remove_avatar, set_avatar};
 pub use codes::{Attempt, MOST_ATTEMPTS, NewCode, current_welcome, send_verification, spend_attempt, verify_email};
 pub use deletion::{Deleted, delete, delete_by_staff};
+pub use erasure::{Erased, Held, erase, held};
 pub use logins::{Login, LoginRecord, log_in, login_history, note_failure};
 pub use lookup::{Account, Totp, by_email, by_id};
 pub use passwords::{change_password, renew_hash, reset_owner, reset_password, send_reset};
 pub(crate) use profile::change_profile_in;
 pub use profile::{change_profile, profile};
 pub use registration::{NewAccount, register};
-pub use roles::{AdminMade, create_admin};
+pub use roles::{AdminMade, create_admin, enter_by_link};
 pub use totp::{confirm_totp, offer_totp, remove_totp, replace_recovery_codes, reset_totp};
 
 /// How long a notice (no code in it) is worth sending.

@@ -9,7 +9,7 @@ use lockstep_domain::ids::UserId;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Result, Tx};
+use crate::{Result, Tx, acting};
 
 /// One audited action of an admin.
 #[derive(Debug)]
@@ -58,8 +58,12 @@ pub(crate) async fn record(
     }
 }
 
-/// Writes an audit record.
+/// Writes an audit record; with the API token with which the request was made, if there is one.
 pub(crate) async fn write(tx: &mut Tx, deed: &AuditEntry) -> Result<()> {
+    let mut details = deed.details.clone();
+    if let Some(token) = acting::token() {
+        details["apiToken"] = Value::from(token.id.to_string());
+    }
     sqlx::query!(
         "-- store.audit.write
         insert into audit_log (id, admin_id, action, subject_kind, subject_id, details) values ($1, $2, $3, $4, $5, $6)",
@@ -68,7 +72,7 @@ pub(crate) async fn write(tx: &mut Tx, deed: &AuditEntry) -> Result<()> {
         deed.action,
         deed.subject.0,
         deed.subject.1,
-        &deed.details
+        details
     )
     .execute(tx.conn())
     .await?;

@@ -27,7 +27,8 @@ macro_rules! query_mini_games {
     ($before:literal, $after:literal, $($value:expr),+ $(,)?) => {
         sqlx::query!(
             $before
-                + r#"g.id, g.title, g.slug, g.image, g.price, g.original_price, g.discount, g.currency, g.in_stock,
+                + r#"g.id, g.title, g.slug, g.image, g.price, g.original_price, g.discount, g.lowest_price_30d,
+                   g.currency, g.in_stock,
                    g.is_best_seller, g.is_preorder,
                    array(select p.name from game_platforms l join platforms p on p.id = l.platform_id
                           where l.game_id = g.id order by p.name) as "platforms!",
@@ -42,15 +43,18 @@ pub(crate) use query_mini_games;
 
 /// The [`MiniGame`] in a row of [`query_mini_games`].
 macro_rules! mini_game {
-    ($row:ident) => {
+    ($row:ident, $reductions:expr) => {{
+        let price = $crate::row::money_of($row.price)?;
+        let reduction = $reductions.of(price, $row.original_price, $row.discount, $row.lowest_price_30d)?;
         lockstep_domain::cart::MiniGame {
             id: lockstep_domain::ids::GameId($row.id),
             title: $row.title,
             slug: $row.slug,
             image: $row.image,
-            price: $crate::row::money_of($row.price)?,
-            original_price: $row.original_price.map($crate::row::money_of).transpose()?,
-            discount: $row.discount.filter(|percent| *percent > 0),
+            price,
+            original_price: reduction.original_price,
+            discount: reduction.discount,
+            lowest_price_30d: reduction.lowest,
             currency: $row.currency,
             in_stock: $row.in_stock,
             platforms: $row.platforms,
@@ -58,7 +62,7 @@ macro_rules! mini_game {
             is_best_seller: $row.is_best_seller,
             is_preorder: $row.is_preorder,
         }
-    };
+    }};
 }
 pub(crate) use mini_game;
 
@@ -81,10 +85,11 @@ pub async fn load(tx: &mut Tx, owner: CartOwner) -> Result<Cart> {
     )
     .fetch_all(tx.conn())
     .await?;
+    let reductions = tx.reductions().clone();
     let items = rows
         .into_iter()
         .map(|row| {
-            let game: MiniGame = mini_game!(row);
+            let game: MiniGame = mini_game!(row, reductions);
             Ok(CartLine {
                 game_id: game.id,
                 quantity: count_of(row.quantity)?,

@@ -186,7 +186,8 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
                                                                           else interval '5 minutes' end)
          where sent_at is null and gave_up_at is null
            and ((attempts = 0 and not_before > now() + interval '5 seconds' and created_at > now() + interval '5 seconds')
-                or not_before > now() + interval '6 minutes')"
+                -- Announcements are spread over hours on purpose.
+                or not_before > now() + interval '6 minutes' and kind <> 'announcement')"
     )
     .execute(store.alone())
     .await?
@@ -200,9 +201,17 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
     .execute(store.alone())
     .await?
     .rows_affected();
+    // A job waits two seconds, and belongs to a worker for fifteen (`Intervals` of `crates/sync`).
+    let jobs = sqlx::query!(
+        "-- store.clock.set_back.jobs
+        update supplier_jobs set due_at = now() where finished_at is null and due_at > now() + interval '30 seconds'"
+    )
+    .execute(store.alone())
+    .await?
+    .rows_affected();
     Ok(SetBack {
         units,
-        others: alarms + top_ups + mail + runs,
+        others: alarms + top_ups + mail + runs + jobs,
     })
 }
 

@@ -198,6 +198,29 @@ pub async fn faq_categories(tx: &mut Tx, only_active: bool) -> Result<Vec<Catego
         .collect())
 }
 
+/// The category of an article (`true`) or a question that staff mean: a known one by its slug, which the existing console
+/// sends, or the one with this name.
+pub(crate) async fn category_meant(tx: &mut Tx, of_article: bool, asked: Option<String>) -> Result<Option<String>> {
+    let Some(asked) = asked else { return Ok(None) };
+    let known = if of_article {
+        sqlx::query_scalar!(
+            "-- store.content.category_meant.articles\nselect distinct category from blog_articles order by 1"
+        )
+        .fetch_all(tx.conn())
+        .await?
+    } else {
+        sqlx::query_scalar!("-- store.content.category_meant.faqs\nselect distinct category from faqs order by 1")
+            .fetch_all(tx.conn())
+            .await?
+    };
+    if known.contains(&asked) {
+        return Ok(Some(asked));
+    }
+    let mut known = known.into_iter().map(|name| CategoryCount::new(name, 0));
+    let meant = known.find(|category| category.slug == asked);
+    Ok(Some(meant.map_or(asked, |category| category.name)))
+}
+
 /// The names of the categories that `asked` means.
 fn named(categories: Vec<CategoryCount>, asked: &str) -> Vec<String> {
     let meant = categories.into_iter().filter(|category| category.is(asked));

@@ -70,6 +70,14 @@ impl StoreError {
         }
     }
 
+    /// Whether the database is healthy and the statement took longer than it may.
+    pub fn is_too_slow(&self) -> bool {
+        match self {
+            Self::Unavailable(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code == QUERY_CANCELED),
+            _ => false,
+        }
+    }
+
     /// Name of the constraint that refused the change, if one did.
     pub fn constraint(&self) -> Option<&str> {
         match self {
@@ -112,9 +120,12 @@ impl From<sqlx::Error> for StoreError {
                 trust::lose();
                 Self::Unavailable(error)
             }
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            sqlx::Error::PoolTimedOut => {
+                // Connections to a machine that is gone are neither opened nor refused.
+                trust::suspect();
                 Self::Unavailable(error)
             }
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
             sqlx::Error::Database(db) => {
                 let code = db.code().unwrap_or_default();
                 // PgBouncer reports this with the same code as an unreachable server.
@@ -145,6 +156,8 @@ impl From<sqlx::Error> for StoreError {
 
 /// PostgreSQL's disk is full.
 const DISK_FULL: &str = "53100";
+/// A statement was ended: by its time limit, or by hand.
+const QUERY_CANCELED: &str = "57014";
 /// A row was locked by another transaction for longer than `lock_timeout`.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 

@@ -7,7 +7,9 @@
 mod composed;
 mod editions;
 mod facets;
+mod feed;
 mod home;
+mod reductions;
 mod similar;
 mod sitemap;
 
@@ -16,12 +18,14 @@ use lockstep_domain::catalogue::Game;
 use sqlx::types::Uuid;
 
 use crate::row::money_of;
-use crate::{Result, Tx};
+use crate::{Result, Store, Tx};
 
 pub use composed::{MAX_HITS, MAX_LISTED, facet_counts, page, search, suggest};
 pub use editions::{MOST_EDITIONS, editions};
 pub use facets::{collections, filter_options, genres, last_synced, platforms};
-pub use home::{best_sellers, by_genre, new_in_catalog, new_releases, preorders, random_pool};
+pub use feed::on_sale;
+pub use home::{best_sellers, by_genre, new_in_catalog, new_releases, picked, preorders, random_pool};
+pub(crate) use reductions::Reductions;
 pub use similar::similar;
 pub use sitemap::{Address, addresses, listed};
 
@@ -52,6 +56,20 @@ pub async fn by_slug(tx: &mut Tx, slug: &str) -> Result<Option<Game>> {
     }
 }
 
+/// The uploaded picture of a game with this id, WebP; `None` if there is none (any more).
+///
+/// # Errors
+/// [`StoreError`](crate::StoreError).
+pub async fn picture(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
+    let image = sqlx::query_scalar!(
+        "-- store.games.picture\nselect image from game_pictures where id = $1",
+        id
+    )
+    .fetch_optional(store.alone())
+    .await?;
+    Ok(image.flatten())
+}
+
 /// Which columns of a game to read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Detail {
@@ -69,7 +87,13 @@ async fn views(tx: &mut Tx, ids: &[Uuid], detail: Detail) -> Result<Vec<Game>> {
     let rows = sqlx::query!(
         r#"-- store.games.views
         select g.id, g.title, g.slug, g.description, g.short_description, g.price, g.original_price, g.discount,
-               g.currency, g.image, g.images, g.in_stock, g.multiplayer, g.is_best_seller, g.is_new, g.is_preorder,
+               g.lowest_price_30d, g.currency, g.image, g.images,
+               case when $2 then (select p.alt from game_pictures p where p.game_id = g.id and p.address = g.image and p.alt <> '') end as image_alt,
+               case when $2 and exists (select from game_pictures p where p.game_id = g.id and p.alt <> '')
+                    then array(select coalesce(p.alt, '') from unnest(g.images) with ordinality a (address, place)
+                                 left join game_pictures p on p.game_id = g.id and p.address = a.address order by a.place)
+                    end as image_alts,
+               g.in_stock, g.multiplayer, g.is_best_seller, g.is_new, g.is_preorder,
                g.release_date, g.release_date_known, g.metacritic_score, g.user_rating, g.rating_critic, g.rating_user, g.age_rating,
                g.activation_service, g.region, g.publisher, g.developer, g.languages,
                array(select x.name from game_platforms l join platforms x on x.id = l.platform_id
@@ -88,10 +112,11 @@ async fn views(tx: &mut Tx, ids: &[Uuid], detail: Detail) -> Result<Vec<Game>> {
     )
     .fetch_all(tx.conn())
     .await?;
+    let reductions = tx.reductions().clone();
     rows.into_iter()
         .map(|row| {
             let price = money_of(row.price)?;
-            let original_price = row.original_price.map(money_of).transpose()?;
+            let reduction = reductions.of(price, row.original_price, row.discount, row.lowest_price_30d)?;
             Ok(Game {
                 id: GameId(row.id),
                 title: row.title,
@@ -99,11 +124,17 @@ async fn views(tx: &mut Tx, ids: &[Uuid], detail: Detail) -> Result<Vec<Game>> {
                 description: row.description,
                 short_description: row.short_description,
                 price,
-                original_price: original_price.filter(|original| *original > price),
-                discount: row.discount.filter(|percent| *percent > 0),
+                original_price: reduction.original_price,
+                discount: reduction.discount,
+                lowest_price_30d: reduction.lowest,
                 currency: row.currency,
                 image: row.image,
                 images: row.images,
+                image_alt: row.image_alt,
+                image_alts: row
+                    .image_alts
+                    .filter(|texts| texts.iter().any(|text| !text.is_empty()))
+                    .unwrap_or_default(),
                 in_stock: row.in_stock,
                 multiplayer: row.multiplayer,
                 is_best_seller: row.is_best_seller,

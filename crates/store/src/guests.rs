@@ -5,6 +5,7 @@
 
 use lockstep_domain::cart::{CartOwner, Principal};
 use lockstep_domain::ids::ShopperId;
+use lockstep_domain::staff::Refused;
 use uuid::Uuid;
 
 use crate::transaction::holds_store_error;
@@ -187,6 +188,9 @@ pub enum ShopperError {
     /// The account does not exist (deleted while its token was still in use).
     #[error("Account not found")]
     NoSuchShopper,
+    /// A member of staff changes the cart of somebody who has a permission that they lack.
+    #[error("{0}")]
+    Refused(#[from] Refused),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

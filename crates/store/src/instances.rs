@@ -142,7 +142,9 @@ pub async fn something_is_sealed(tx: &mut Tx) -> Result<bool> {
         r#"-- store.instances.something_is_sealed
         select exists (select from game_keys) or exists (select from user_totp)
             or exists (select from unreadable_answers where decided_at is null)
-            or exists (select from mail_outbox where sealed is not null) as "sealed!""#
+            or exists (select from mail_outbox where sealed is not null)
+            or exists (select from email_settings where password is not null)
+            or exists (select from g2a_settings) or exists (select from webhook_secrets) or exists (select from evidence_key) as "sealed!""#
     )
     .fetch_one(tx.conn())
     .await?)

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgListener};
 
+use crate::audit::{self, By};
 use crate::snapshot::{NotASnapshot, Snapshot};
 use crate::{Result, Store, StoreError};
 
@@ -212,6 +214,33 @@ impl Store {
         listener.listen(CHANNEL).await?;
         Ok(Wakeups(listener))
     }
+}
+
+/// Makes every cached answer with one of these tags invalid in all processes, on behalf of `by`. Recorded in the audit log
+/// with `pattern`, which is what they asked for. Without tags it only records.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn drop_answers(store: &Store, by: &By, pattern: &str, tags: &[String]) -> Result<()> {
+    let asked = std::sync::Arc::new((by.clone(), pattern.to_owned(), tags.to_vec()));
+    store
+        .tx("invalidation.drop", move |tx| {
+            let asked = std::sync::Arc::clone(&asked);
+            Box::pin(async move {
+                let (by, pattern, tags) = &*asked;
+                if !tags.is_empty() {
+                    sqlx::query!(
+                        "-- store.invalidation.drop\ninsert into cache_inval (tags) values ($1)",
+                        tags
+                    )
+                    .execute(tx.conn())
+                    .await?;
+                }
+                let details = json!({ "pattern": pattern });
+                audit::record(tx, by, "cache.invalidate", ("cache", uuid::Uuid::nil()), details).await
+            })
+        })
+        .await
 }
 
 /// A standby has no readable log ("recovery is in progress"). It may be promoted, or be replaced by the primary: the

@@ -16,6 +16,9 @@ use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
 
 /// Maximum number of bookings in a list.
 pub const MAX_LISTED: u32 = 100;
+/// The highest balance that an adjustment makes, in cents: a million euros. The column holds ten thousand times as much,
+/// so that no refund of an open order fails for it.
+const MAX_BALANCE_CENTS: i64 = 100_000_000;
 
 /// The method that marks the booking of an adjustment.
 pub const ADJUSTMENT: &str = "ADJUSTMENT";
@@ -227,6 +230,9 @@ pub(crate) async fn book_adjustment(
     hash: Option<&str>,
 ) -> Result<Adjusted, AdjustError> {
     let balance = previous.checked_add(amount).ok_or(AdjustError::TooMuch)?;
+    if amount.is_positive() && balance.cents() > MAX_BALANCE_CENTS {
+        return Err(AdjustError::TooMuch);
+    }
     if balance < Money::ZERO {
         return Err(AdjustError::Insufficient { balance: previous });
     }
@@ -245,6 +251,14 @@ pub(crate) async fn book_adjustment(
     )
     .execute(tx.conn())
     .await?;
+    // Read again: what the user owes is taken from a credit.
+    let balance = sqlx::query_scalar!(
+        "-- store.ledger.adjusted\nselect balance from users where id = $1",
+        user.0
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    let balance = money_of(balance)?;
     let deed = AuditEntry {
         admin,
         action: "balance.adjust",

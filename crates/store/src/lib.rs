@@ -6,9 +6,15 @@
 //! [`Tx`] and are one step of a transaction; the type keeps them from running outside one.
 
 pub mod accounts;
+pub mod acting;
 pub mod admin;
 mod alone;
+pub mod api_tokens;
 pub mod audit;
+pub mod backups;
+pub mod branding;
+pub mod bulk;
+pub mod cards;
 pub mod carts;
 pub mod clock;
 pub mod content;
@@ -20,27 +26,38 @@ pub mod fulfilment;
 pub mod games;
 mod gate;
 pub mod guests;
+mod hosts;
 pub mod idempotency;
+pub mod impersonations;
+pub mod imports;
 pub mod instances;
 pub mod invalidation;
+pub mod jobs;
 pub mod ledger;
 pub mod limits;
 pub mod mail;
 pub mod migrations;
 pub mod orders;
 mod paging;
+pub mod pending_checkouts;
 pub mod pooler;
 pub mod pools;
+pub mod price_rules;
 pub mod promo_codes;
 mod reach;
 mod readiness;
+pub mod repricing;
 pub mod retention;
 mod row;
+pub mod scheduled;
+mod sealed;
 mod session;
 pub mod sessions;
+pub mod site;
 pub mod snapshot;
 pub mod stock_alerts;
 mod suitable;
+pub mod supplier_calls;
 pub mod sync;
 pub mod top_ups;
 pub mod traces;
@@ -48,7 +65,12 @@ mod transaction;
 mod trust;
 mod uncached;
 mod unfinished;
+pub mod vat;
+pub mod verify;
+pub mod views;
+pub mod webhooks;
 pub mod wishlists;
+pub mod withdrawals;
 
 /// Maximum number of rows that one call of a `sweep` removes: call it again while it returns this number.
 pub const SWEEP: u32 = 1_000;
@@ -61,6 +83,7 @@ use sqlx::{ConnectOptions as _, PgPool};
 use tokio::sync::watch;
 
 use gate::Gate;
+use hosts::Hosts;
 use pools::Shares;
 
 pub use error::{Result, StoreError};
@@ -75,7 +98,7 @@ pub use transaction::{AsStoreError, Tx};
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Maximum number of connections of this process, divided as described in [`pools`]. A migration opens one more, a
-    /// running synchronisation one, and the evictor one.
+    /// running synchronisation one, the evictor one, and a running import of keys one.
     pub max_connections: u32,
     /// How long a caller waits for a free connection, or for a database that is unavailable, before the call fails with
     /// [`StoreError::Unavailable`].
@@ -113,48 +136,55 @@ pub struct Store {
     gate: Gate,
     shares: Shares,
     acquire_timeout: Duration,
-    options: PgConnectOptions,
+    hosts: Hosts,
+    /// The pools, which follow the primary while these exist.
+    led: Vec<Arc<PgPool>>,
     session: Session,
     committed: Arc<watch::Sender<u64>>,
     probe: readiness::Probe,
     seal: mail::Seal,
+    reductions: games::Reductions,
 }
 
 impl Store {
-    /// Creates a pool for `url` without connecting, so that Lockstep can start before its database.
+    /// Creates a pool for `url` without connecting, so that Lockstep can start before its database. Of several hosts, the
+    /// primary is found and followed.
     ///
     /// # Errors
     /// [`StoreError::Address`] when the address cannot be parsed.
     pub fn new(url: &str, options: &Options) -> Result<Self> {
         reach::check(url)?;
-        let connect: PgConnectOptions = url.parse().map_err(|_| {
-            StoreError::Address(
-                "its parts are ambiguous; percent-encode @ : / # ? and % in user and password".to_owned(),
-            )
+        let hosts = Hosts::of(url, |connect| {
+            connect
+                .application_name(&options.application_name)
+                // Only affects the text form of floats, which the schema does not use; poolers reject it.
+                .extra_float_digits(None)
+                .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
+                .log_statements(tracing::log::LevelFilter::Trace)
         })?;
-        let connect = connect
-            .application_name(&options.application_name)
-            // Only affects the text form of floats, which the schema does not use; poolers reject it.
-            .extra_float_digits(None)
-            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
-            .log_statements(tracing::log::LevelFilter::Trace);
         let session = Session {
             statement_timeout: options.statement_timeout,
             lock_timeout: options.lock_timeout,
         };
         let (shares, acquire_timeout) = (Shares::of(options.max_connections), options.acquire_timeout);
+        let pool = |connections| pools::pool(&hosts, session, connections, acquire_timeout);
+        let (pool, reads, vital) = (pool(shares.writes), pool(shares.reads), pool(shares.vital));
+        let led = [&pool, &reads, &vital].map(|pool| hosts.lead(pool)).to_vec();
+        hosts.watch();
         Ok(Self {
-            pool: pools::pool(&connect, session, shares.writes, acquire_timeout),
-            reads: pools::pool(&connect, session, shares.reads, acquire_timeout),
-            vital: pools::pool(&connect, session, shares.vital, acquire_timeout),
+            pool,
+            reads,
+            vital,
             gate: Gate::before(shares.writes, 2 * acquire_timeout),
             shares,
             acquire_timeout,
-            options: connect,
+            hosts,
+            led,
             session,
             committed: Arc::new(watch::Sender::new(0)),
             probe: readiness::Probe::default(),
             seal: mail::Seal::default(),
+            reductions: games::Reductions::default(),
         })
     }
 
@@ -162,8 +192,11 @@ impl Store {
     /// from them. Its commits wake the same waiters.
     #[must_use]
     pub fn apart(&self, connections: u32) -> Self {
-        let pool = pools::pool(&self.options, self.session, connections, self.acquire_timeout);
+        let pool = pools::pool(&self.hosts, self.session, connections, self.acquire_timeout);
+        let mut led = self.led.clone();
+        led.push(self.hosts.lead(&pool));
         Self {
+            led,
             reads: pool.clone(),
             pool,
             gate: Gate::before(connections, 2 * self.acquire_timeout),
@@ -183,6 +216,11 @@ impl Store {
         self.committed.subscribe()
     }
 
+    /// Wakes the waiters of [`commits`](Self::commits) after a commit outside [`tx`](Self::tx).
+    pub(crate) fn announce_commit(&self) {
+        self.committed.send_modify(|count| *count += 1);
+    }
+
     /// Closes all connections after the running statements have finished.
     pub async fn close(&self) {
         for pool in [&self.pool, &self.reads, &self.vital] {
@@ -195,13 +233,15 @@ impl Store {
         &self.pool
     }
 
-    pub(crate) fn connect_options(&self) -> &PgConnectOptions {
-        &self.options
+    /// How to connect to the primary, as far as it is known.
+    pub(crate) fn connect_options(&self) -> PgConnectOptions {
+        self.hosts.primary()
     }
 
     /// Opens one more connection, outside the pool.
     pub(crate) async fn connect(&self) -> Result<PgConnection> {
-        let mut connection = self.options.connect().await?;
+        let mut connection = self.connect_options().connect().await?;
+        self.hosts.admission().admit(&mut connection).await?;
         self.session.tell(&mut connection).await?;
         Ok(connection)
     }

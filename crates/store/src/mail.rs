@@ -6,15 +6,19 @@
 //! the wrong moment can send an e-mail twice, with the same id.
 //!
 //! The content is stored sealed ([`Store::seal_mail_with`]), because it may hold a key, a code or a link, and is erased
-//! when the e-mail is sent or given up. A worker claims only kinds that it knows, and leaves what it cannot read to
+//! when the e-mail is sent, or when it was given up and has become useless: until then staff can retry it. A worker claims only kinds that it knows, and leaves what it cannot read to
 //! others: while two versions run side by side, each e-mail waits for a worker that knows it.
+
+pub mod announcements;
+pub mod edits;
+pub mod servers;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::email_template::EmailTemplate;
-use lockstep_domain::ids::UserId;
+use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_vault::Keys;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -37,6 +41,8 @@ pub struct Claimed {
     pub letter: Result<EmailTemplate, NotReadable>,
     /// It holds a code or a link that a user is waiting for.
     pub is_urgent: bool,
+    /// It goes to many, after all others.
+    pub is_announcement: bool,
     /// Number of attempts, including this one.
     pub attempts: u32,
     /// When it was written.
@@ -61,7 +67,7 @@ pub fn place(letter: Uuid) -> String {
 
 /// The secrets that e-mails are sealed with, shared by all clones of a store. Deliberately without `Debug`.
 #[derive(Clone, Default)]
-pub(crate) struct Seal(Arc<OnceLock<Keys>>);
+pub(crate) struct Seal(pub(crate) Arc<OnceLock<Keys>>);
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -98,6 +104,53 @@ pub struct QueuedEmail {
     pub last_error: Option<String>,
 }
 
+/// An e-mail about an order.
+#[derive(Debug, Clone)]
+pub struct OrderEmail {
+    /// What is kept of it as long as the row.
+    pub queued: QueuedEmail,
+    /// The content, or why this process cannot read it; `None` once it is erased.
+    pub letter: Option<Result<EmailTemplate, NotReadable>>,
+}
+
+/// The e-mail `id`, if it is about `order`. Its content is erased with the sending, or when it was given up and has become
+/// useless.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn about_order(store: &Store, order: OrderId, id: Uuid) -> Result<Option<OrderEmail>> {
+    let row = sqlx::query!(
+        "-- store.mail.about_order
+        select id, recipient, kind, attempts, created_at, sent_at, gave_up_at, last_error, letter, sealed
+          from mail_outbox where id = $1 and order_id = $2",
+        id,
+        order.0
+    )
+    .fetch_optional(store.alone())
+    .await?;
+    row.map(|row| {
+        let letter = match (row.letter, row.sealed) {
+            (Some(clear), _) => Some(serde_json::from_value(clear).map_err(|_| NotReadable::Version)),
+            (None, Some(sealed)) => Some(store.unseal_letter(row.id, &sealed)),
+            (None, None) => None,
+        };
+        Ok(OrderEmail {
+            queued: QueuedEmail {
+                id: row.id,
+                recipient: row.recipient,
+                kind: row.kind,
+                attempts: count_of(row.attempts)?,
+                created_at: row.created_at,
+                sent_at: row.sent_at,
+                gave_up_at: row.gave_up_at,
+                last_error: row.last_error,
+            },
+            letter,
+        })
+    })
+    .transpose()
+}
+
 /// Queues an e-mail for `recipient`, which is useful for `good_for`. Deleted accounts get none.
 pub(crate) async fn enqueue(
     tx: &mut Tx,
@@ -110,8 +163,8 @@ pub(crate) async fn enqueue(
     let (clear, sealed) = stored(tx, id, letter)?;
     sqlx::query!(
         "-- store.mail.enqueue
-        insert into mail_outbox (id, user_id, recipient, kind, letter, sealed, not_after)
-        select $1, id, $3, $4, $5, $6, now() + make_interval(secs => $7::bigint)
+        insert into mail_outbox (id, user_id, recipient, kind, letter, sealed, not_after, order_id)
+        select $1, id, $3, $4, $5, $6, now() + make_interval(secs => $7::bigint), $8
           from users where id = $2 and deleted_at is null for key share",
         id,
         user.0,
@@ -119,16 +172,17 @@ pub(crate) async fn enqueue(
         letter.kind(),
         clear.map(Json) as _,
         sealed,
-        i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX)
+        i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX),
+        letter.order().map(|order| order.0)
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Queues the last e-mail to the address of an account that is being deleted in this transaction. Its row belongs to no
-/// user, and its address is erased once the e-mail is sent or given up.
-pub(crate) async fn enqueue_farewell(
+/// Queues an e-mail to an address that belongs to no account, such as that of an account that is being deleted in this
+/// transaction. The address is erased once the e-mail is sent or given up.
+pub(crate) async fn enqueue_to_address(
     tx: &mut Tx,
     recipient: &str,
     letter: &EmailTemplate,
@@ -137,7 +191,7 @@ pub(crate) async fn enqueue_farewell(
     let id = Uuid::now_v7();
     let (clear, sealed) = stored(tx, id, letter)?;
     sqlx::query!(
-        "-- store.mail.enqueue_farewell
+        "-- store.mail.enqueue_to_address
         insert into mail_outbox (id, recipient, kind, letter, sealed, not_after)
         values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6::bigint))",
         id,
@@ -190,15 +244,19 @@ pub struct Room {
     pub all: u32,
     /// How many of them may be non-urgent.
     pub ordinary: u32,
+    /// How many of those may be announcements.
+    pub announcements: u32,
 }
 
 /// Claims due e-mails. `$1` and `$2`: maximum number in total, and of non-urgent ones; `$3`: duration of the lease in
-/// seconds; `$4`: the kinds that this version knows; `$5`: whether this process can open sealed e-mails.
+/// seconds; `$4`: the kinds that this version knows; `$5`: whether this process can open sealed e-mails; `$6`:
+/// maximum number of announcements, which come last.
 ///
 /// An e-mail is due when it is the first of its address. The first one is found by a sorted `limit 1`, which only
 /// `mail_outbox_recipient_idx` answers without sorting: written as an anti-join, the query read the whole queue for
 /// each e-mail whenever the planner estimated the queue as empty (1.2 s per claim with 4,000 e-mails behind 400 that
-/// wait).
+/// wait). For the same reason an announcement is told apart by its subscription there: named by its kind, the planner
+/// took the index of all others.
 #[doc(hidden)]
 pub const CLAIM: &str = include_str!("mail/claim.sql");
 
@@ -216,7 +274,8 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
         i64::from(room.ordinary),
         lease.as_secs_f64(),
         EmailTemplate::KINDS as _,
-        store.seal.0.get().is_some()
+        store.seal.0.get().is_some(),
+        i64::from(room.announcements)
     )
     .fetch_all(store.alone())
     .await?;
@@ -233,6 +292,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
                     None => store.unseal_letter(row.id, &row.sealed.unwrap_or_default()),
                 },
                 is_urgent: row.urgent,
+                is_announcement: row.announcement,
                 attempts: count_of(row.attempts)?,
                 created_at: row.created_at,
             })
@@ -270,6 +330,26 @@ pub async fn leave(store: &Store, letter: &Claimed, why: NotReadable) -> Result<
     Ok(first.unwrap_or_default())
 }
 
+/// Puts a claimed e-mail back, due again in a few seconds, without counting an attempt: there is no mail server to try.
+/// False if the lease was lost.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn wait(store: &Store, letter: &Claimed, why: &str) -> Result<bool> {
+    let done = sqlx::query!(
+        "-- store.mail.wait
+        update mail_outbox set lease = null, attempts = greatest(attempts - 1, 0), last_error = left($3, 500),
+               not_before = now() + interval '5 seconds'
+         where id = $1 and lease = $2",
+        letter.id,
+        letter.lease,
+        why
+    )
+    .execute(store.alone())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Number of e-mails that wait for a worker that can read them.
 ///
 /// # Errors
@@ -286,7 +366,7 @@ pub async fn left(store: &Store) -> Result<u64> {
     Ok(how_many_of(left))
 }
 
-/// A page of pending sealed e-mails, by id, for a rotation of secrets.
+/// A page of sealed e-mails, by id, for a rotation of secrets.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -294,8 +374,7 @@ pub async fn sealed_page(store: &Store, after: Option<Uuid>, most: u32) -> Resul
     let rows = sqlx::query!(
         r#"-- store.mail.sealed_page
         select id, sealed as "sealed!" from mail_outbox
-         where sent_at is null and gave_up_at is null and sealed is not null and ($1::uuid is null or id > $1)
-         order by id limit $2"#,
+         where sealed is not null and ($1::uuid is null or id > $1) order by id limit $2"#,
         after,
         i64::from(most)
     )
@@ -380,7 +459,7 @@ pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
 }
 
 /// Records a failed attempt. With `retry_in` the e-mail is retried after that time; without, it is given up and its
-/// content erased. `reason` must not contain the e-mail. False if the lease was lost.
+/// content kept only if it is sealed and still of use. `reason` must not contain the e-mail. False if the lease was lost.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -391,7 +470,9 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
         update mail_outbox set lease = null, last_error = $3,
                not_before = now() + make_interval(secs => coalesce($4::bigint, 0)),
                letter = case when $4::bigint is null then null else letter end,
-               sealed = case when $4::bigint is null then null else sealed end,
+               sealed = case when $4::bigint is null
+                              and (not_after <= now() or (user_id is null and kind = 'account-deleted')) then null
+                             else sealed end,
                recipient = case when $4::bigint is null and user_id is null and kind = 'account-deleted' then ''
                                 else recipient end,
                gave_up_at = case when $4::bigint is null then now() end
@@ -409,28 +490,48 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
 /// An e-mail that has waited longer than this shows that the queue is stuck.
 pub const LATE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
-/// Number of pending e-mails, and number of those given up in the last seven days.
+/// Number of e-mails in the queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pending, without announcements.
+    pub pending: u64,
+    /// Pending announcements.
+    pub announcements: u64,
+    /// Given up in the last seven days.
+    pub given_up: u64,
+}
+
+/// Counts the e-mails in the queue.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn counts(store: &Store) -> Result<(u64, u64)> {
+pub async fn counts(store: &Store) -> Result<Counts> {
     let counts = sqlx::query!(
         r#"-- store.mail.counts
-        select (select count(*) from mail_outbox where sent_at is null and gave_up_at is null) as "pending!",
+        select (select count(*) from mail_outbox
+                 where sent_at is null and gave_up_at is null and kind <> 'announcement') as "pending!",
+               (select count(*) from mail_outbox
+                 where sent_at is null and gave_up_at is null and kind = 'announcement') as "announcements!",
                (select count(*) from mail_outbox where gave_up_at > now() - interval '7 days') as "given_up!""#
     )
     .fetch_one(store.alone())
     .await?;
-    Ok((how_many_of(counts.pending), how_many_of(counts.given_up)))
+    Ok(Counts {
+        pending: how_many_of(counts.pending),
+        announcements: how_many_of(counts.announcements),
+        given_up: how_many_of(counts.given_up),
+    })
 }
 
-/// When the oldest pending e-mail was written; `None` if none is pending.
+/// When the oldest pending e-mail was written; `None` if none is pending. Announcements do not count: they are meant to
+/// wait for each other.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
     Ok(sqlx::query_scalar!(
-        "-- store.mail.oldest\nselect min(created_at) from mail_outbox where sent_at is null and gave_up_at is null"
+        "-- store.mail.oldest
+        select min(created_at) from mail_outbox where sent_at is null and gave_up_at is null and kind <> 'announcement'"
     )
     .fetch_one(store.alone())
     .await?)
@@ -466,11 +567,21 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Queued
         .collect()
 }
 
-/// Deletes e-mails that were sent or given up more than 30 days ago; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes e-mails that were sent or given up more than 30 days ago, and erases the content of those that were given up
+/// and have become useless; returns how many, at most [`SWEEP`](crate::SWEEP) of each.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep(store: &Store) -> Result<u64> {
+    let erased = sqlx::query!(
+        "-- store.mail.erase_late
+        update mail_outbox set sealed = null where id in (
+            select id from mail_outbox where gave_up_at is not null and sealed is not null and not_after <= now()
+             order by not_after limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
+    )
+    .execute(store.alone())
+    .await?;
     let done = sqlx::query!(
         "-- store.mail.sweep
         delete from mail_outbox where id in (
@@ -481,5 +592,5 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     )
     .execute(store.alone())
     .await?;
-    Ok(done.rows_affected())
+    Ok(done.rows_affected() + erased.rows_affected())
 }

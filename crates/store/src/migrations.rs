@@ -88,6 +88,19 @@ impl Store {
         .await?)
     }
 
+    /// The version of PostgreSQL, such as `15.13`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn server_version(&self) -> Result<String> {
+        Ok(sqlx::query_scalar!(
+            r#"-- store.migrations.server_version
+            select current_setting('server_version') as "version!""#
+        )
+        .fetch_one(self.alone())
+        .await?)
+    }
+
     /// Compares the database with what this program knows.
     ///
     /// # Errors

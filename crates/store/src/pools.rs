@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 
+use crate::hosts::Hosts;
 use crate::session::Session;
 use crate::trust;
 
@@ -59,20 +60,22 @@ const fn at_least(number: u32, least: u32) -> u32 {
 }
 
 /// A pool of at most `connections`, opened on demand; each gets its session settings when it is opened.
-pub(crate) fn pool(
-    connect: &PgConnectOptions,
-    session: Session,
-    connections: u32,
-    acquire_timeout: Duration,
-) -> PgPool {
+pub(crate) fn pool(hosts: &Hosts, session: Session, connections: u32, acquire_timeout: Duration) -> PgPool {
+    let admission = hosts.admission();
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(acquire_timeout)
         // A dead connection is found by its first statement; a check before each use costs a fifth of the throughput.
         .test_before_acquire(false)
-        .after_connect(move |connection, _| Box::pin(session.tell(connection)))
+        .after_connect(move |connection, _| {
+            let admission = admission.clone();
+            Box::pin(async move {
+                admission.admit(connection).await?;
+                session.tell(connection).await
+            })
+        })
         .before_acquire(|_, connection| Box::pin(std::future::ready(Ok(trust::holds(connection.age)))))
-        .connect_lazy_with(connect.clone())
+        .connect_lazy_with(hosts.primary())
 }
 
 #[cfg(test)]

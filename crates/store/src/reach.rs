@@ -3,30 +3,39 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use futures::future::join_all;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
+use crate::hosts::place;
 use crate::{Store, StoreError};
 
 /// Maximum time for opening a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Store {
-    /// Tries one connection outside the pools and returns why it failed; `None` if it succeeded.
+    /// Tries one connection outside the pools to each server and returns why all failed; `None` if one succeeded.
     pub async fn why_unreachable(&self) -> Option<String> {
-        let options = self.connect_options();
-        let place = match options.get_socket() {
-            Some(folder) => format!("{}/.s.PGSQL.{}", folder.display(), options.get_port()),
-            None => format!("{}:{}", options.get_host(), options.get_port()),
-        };
-        match timeout(PATIENCE, options.connect()).await {
-            Err(_) => Some(format!("{place} does not answer within {} s", PATIENCE.as_secs())),
-            Ok(Ok(connection)) => {
-                timeout(PATIENCE, connection.close()).await.ok();
-                None
-            }
-            Ok(Err(error)) => Some(in_words(&place, options.get_host(), &error)),
+        let servers = self.hosts.servers();
+        let mut reasons = Vec::new();
+        for server in join_all(servers.iter().map(why)).await {
+            reasons.push(server?);
         }
+        Some(reasons.join("; "))
+    }
+}
+
+/// Why a server cannot be reached; `None` if it can.
+async fn why(options: &PgConnectOptions) -> Option<String> {
+    let place = place(options);
+    match timeout(PATIENCE, options.connect()).await {
+        Err(_) => Some(format!("{place} does not answer within {} s", PATIENCE.as_secs())),
+        Ok(Ok(connection)) => {
+            timeout(PATIENCE, connection.close()).await.ok();
+            None
+        }
+        Ok(Err(error)) => Some(in_words(&place, options.get_host(), &error)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lockstep_domain::Money;
 use lockstep_domain::account::{DEFAULT_NICKNAME, Role};
 use lockstep_domain::order::{OrderStatus, RefundReason, TransactionType, UnitState};
+use lockstep_domain::pending_checkout::{CheckoutReason, CheckoutState};
 use lockstep_domain::purchase::PaymentStatus;
 use rust_decimal::Decimal;
 
@@ -23,6 +24,11 @@ pub(crate) fn role_of(name: &str) -> Result<Role> {
 /// An `integer` that the schema constrains to positive values.
 pub(crate) fn count_of(number: i32) -> Result<u32> {
     u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected number {number}")))
+}
+
+/// A port that the schema constrains to its range.
+pub(crate) fn port_of(number: i32) -> Result<u16> {
+    u16::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected port {number}")))
 }
 
 /// A `count(*)`.
@@ -66,6 +72,21 @@ pub(crate) fn refund_reason_of(text: &str) -> Result<RefundReason> {
 /// A `payment_status::text`.
 pub(crate) fn payment_status_of(text: &str) -> Result<PaymentStatus> {
     named("payment status", text, &PaymentStatus::ALL, PaymentStatus::as_str)
+}
+
+/// A checkout's `state`.
+pub(crate) fn checkout_state_of(text: &str) -> Result<CheckoutState> {
+    named("state of a checkout", text, &CheckoutState::ALL, CheckoutState::as_str)
+}
+
+/// Why a checkout ended without an order.
+pub(crate) fn checkout_reason_of(text: &str) -> Result<CheckoutReason> {
+    named(
+        "reason of a checkout",
+        text,
+        &CheckoutReason::ALL,
+        CheckoutReason::as_str,
+    )
 }
 
 /// A `transaction_type::text`.

@@ -12,6 +12,7 @@ use lockstep_domain::account::Role;
 use lockstep_domain::cached::CachedValue;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::language::Language;
+use lockstep_domain::tax::Country;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -55,6 +56,7 @@ pub struct ClientInfo {
     address: Option<IpAddr>,
     user_agent: Option<String>,
     language: Option<Language>,
+    country: Option<Country>,
 }
 
 impl ClientInfo {
@@ -66,7 +68,19 @@ impl ClientInfo {
                 .map(|text| text.chars().filter(|c| !c.is_control()).take(500).collect::<String>())
                 .filter(|text| !text.is_empty()),
             language: None,
+            country: None,
         }
+    }
+
+    /// The same device, in the country that a trusted proxy has named.
+    #[must_use]
+    pub fn in_country(self, country: Option<Country>) -> Self {
+        Self { country, ..self }
+    }
+
+    /// The country of the address, if a trusted proxy has named it.
+    pub fn country(&self) -> Option<Country> {
+        self.country
     }
 
     /// The same device, with the language in which its user reads pages.
@@ -137,6 +151,18 @@ pub struct TokenUser {
     pub email_verified: bool,
     /// A second factor was given in this session.
     pub second_factor: bool,
+    /// Who acts as the user in this session; `None` in a session of the user's own.
+    #[serde(default)]
+    pub impersonated_by: Option<Impersonator>,
+}
+
+/// A member of staff who acts as a customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Impersonator {
+    /// Who it is.
+    pub user: UserId,
+    /// Their own session, with which this one ends.
+    pub session: SessionId,
 }
 
 /// A session in cacheable form, with the times that decide its expiry.
@@ -177,6 +203,8 @@ pub struct SessionView {
     pub address: Option<String>,
     /// The user agent of the log-in.
     pub user_agent: Option<String>,
+    /// Staff act as the user in it.
+    pub is_of_staff: bool,
 }
 
 /// The result of a refresh.
@@ -233,7 +261,7 @@ pub(crate) async fn begin(tx: &mut Tx, user: UserId, session: &NewSession, devic
 
 /// The [`TokenUser`] in the columns of a row.
 macro_rules! holder {
-    ($row:ident) => {
+    ($row:ident, $impersonator:expr) => {
         TokenUser {
             user: UserId($row.user_id),
             session: SessionId($row.session_id),
@@ -241,6 +269,7 @@ macro_rules! holder {
             role: role_of(&$row.role)?,
             email_verified: $row.email_verified,
             second_factor: $row.second_factor,
+            impersonated_by: $impersonator,
         }
     };
 }
@@ -254,10 +283,13 @@ pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option
     let row = query_with_ends!(
         r#"-- store.sessions.remember
         select s.id as session_id, s.second_factor, s.last_used_at,
-               u.id as user_id, u.email, u.role::text as "role!", u.email_verified, "#,
+               u.id as user_id, u.email, u.role::text as "role!", u.email_verified, i.id as "staff_session?",
+               i.user_id as "staff?", "#,
         r#" as "expires_at!"
-          from user_sessions s join users u on u.id = s.user_id
-         where s.id = $1 and s.user_id = $2 and u.deleted_at is null and "#,
+          from user_sessions s join users u on u.id = s.user_id left join user_sessions i on i.id = s.staff_session_id
+         where s.id = $1 and s.user_id = $2 and u.deleted_at is null
+           -- Nobody acts as somebody who has come to the staff meanwhile.
+           and (s.staff_session_id is null or (u.role = 'USER' and u.staff_role is null)) and "#,
         " > now()";
         id.0,
         user.0
@@ -268,7 +300,13 @@ pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option
         Ok(CachedSession {
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
-            holder: holder!(row),
+            holder: holder!(
+                row,
+                row.staff.zip(row.staff_session).map(|(user, session)| Impersonator {
+                    user: UserId(user),
+                    session: SessionId(session),
+                })
+            ),
         })
     })
     .transpose()
@@ -341,7 +379,7 @@ pub async fn rotate(
                            s.rotated_at > clock_timestamp() - make_interval(secs => $2::bigint) as "in_grace!",
                            u.id as user_id, u.email, u.role::text as "role!", u.email_verified
                       from user_sessions s join users u on u.id = s.user_id
-                     where s.id = $1 and u.deleted_at is null and "#,
+                     where s.id = $1 and s.staff_session_id is null and u.deleted_at is null and "#,
                     " > now() for update of s";
                     id.0,
                     grace
@@ -349,7 +387,7 @@ pub async fn rotate(
                 .fetch_optional(tx.conn())
                 .await?;
                 let Some(row) = row else { return Ok(Rotation::Ended) };
-                let holder = holder!(row);
+                let holder = holder!(row, None);
                 if presented == row.refresh_id {
                     let rotated_at = sqlx::query_scalar!(
                         "-- store.sessions.rotate
@@ -440,7 +478,8 @@ pub(crate) async fn end_all_but(tx: &mut Tx, user: UserId, keep: Option<SessionI
 pub async fn list(store: &Store, user: UserId) -> Result<Vec<SessionView>> {
     let rows = query_with_ends!(
         "-- store.sessions.list
-        select s.id, s.created_at, s.last_used_at, host(s.address) as address, s.user_agent
+        select s.id, s.created_at, s.last_used_at, host(s.address) as address, s.user_agent,
+               s.staff_session_id is not null as \"is_of_staff!\"
           from user_sessions s join users u on u.id = s.user_id
          where s.user_id = $1 and ",
         " > now() order by s.created_at desc";
@@ -454,6 +493,7 @@ pub async fn list(store: &Store, user: UserId) -> Result<Vec<SessionView>> {
         last_used_at: row.last_used_at,
         address: row.address,
         user_agent: row.user_agent,
+        is_of_staff: row.is_of_staff,
     });
     Ok(views.collect())
 }

@@ -25,9 +25,10 @@ pub async fn list(tx: &mut Tx, user: UserId) -> Result<Vec<StockAlert>> {
     )
     .fetch_all(tx.conn())
     .await?;
+    let reductions = tx.reductions().clone();
     rows.into_iter()
         .map(|row| {
-            let game = mini_game!(row);
+            let game = mini_game!(row, reductions);
             Ok(StockAlert {
                 game_id: game.id,
                 created_at: row.created_at,

@@ -8,7 +8,7 @@
 //!
 //! `lease` holds the exclusive right to run, `runs` the records of runs, `listing` a product as a row, `catalogue` the games
 //! and `taxonomy` their categories and tags, `seen` what a pass has and has not seen, `asked` prices learned while buying,
-//! `kept` what staff have set, `flags` flags
+//! `priced` the prices by the rules, `kept` what staff have set, `flags` flags
 //! that change with time, `budget` the calls that G2A allows.
 
 mod asked;
@@ -18,18 +18,19 @@ mod flags;
 mod kept;
 mod lease;
 mod listing;
+mod priced;
 mod runs;
 mod seen;
 pub(crate) mod taxonomy;
 
-pub use budget::{Bucket, BucketSizes, Taken};
-pub use catalogue::{Scope, Written, known_since, write};
+pub use budget::{Bucket, BucketSizes, Taken, UNITS_PER_CALL, look_at_budget};
+pub use catalogue::{Scope, Written, known_since, prices, write};
 pub use flags::refresh_flags;
 pub use lease::{CatalogueLock, Fence};
 pub use listing::Listing;
 pub use runs::{
-    Begun, Counts, Freshness, Problem, Run, RunKind, RunStatus, Step, begin, finish, freshness, last_runs, recent_runs,
-    record, watermark,
+    Begun, Counts, Freshness, Problem, Run, RunKind, RunStatus, Step, begin, finish, freshness, last_runs,
+    page_of_runs, recent_runs, record, watermark,
 };
 pub use seen::{Among, count_known, count_seen, mark_seen, sell_out, unseen, withdraw};
 pub use taxonomy::{Term, TermCounts};

@@ -17,6 +17,7 @@ use lockstep_domain::purchase::{OtherPayment, PaymentStatus, TopUpStatus, TopUpV
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use crate::cards::holds;
 use crate::row::{money_of, payment_status_of};
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx};
@@ -30,6 +31,7 @@ pub use settle::{SettleError, credit_by_staff, in_review, reviewed, waiting_for_
 pub const MOST_OPEN: i64 = 20;
 
 /// A top-up intent.
+#[expect(clippy::struct_excessive_bools, reason = "they do not depend on each other")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopUp {
     /// Its id.
@@ -54,10 +56,14 @@ pub struct TopUp {
     pub redirect_url: Option<String>,
     /// A process holds the lease to query the provider about it.
     pub is_asked: bool,
-    /// Its owner deleted the account: it has to be closed at the provider.
+    /// Its owner deleted the account, or has begun another checkout: it has to be closed at the provider.
     pub is_closing: bool,
     /// Staff has handled it.
     pub is_reviewed: bool,
+    /// The card's bank is asked for 3-D Secure.
+    pub authenticate: bool,
+    /// Staff decide about the payment: what is bought meanwhile waits.
+    pub is_held: bool,
     /// When it was written.
     pub created_at: DateTime<Utc>,
 }
@@ -94,6 +100,7 @@ impl TopUp {
             other_payment: self.paid.clone().filter(|_| status != TopUpStatus::Completed),
             currency: "EUR".into(),
             payment_method: self.method.clone(),
+            held: self.is_held,
             redirect_url: self.redirect_url.clone().filter(|_| status == TopUpStatus::Pending),
             status,
             created_at: self.created_at,
@@ -114,6 +121,15 @@ pub struct NewTopUp {
     pub provider: &'static str,
     /// The caller's idempotency key.
     pub key: Option<String>,
+    /// Of a payment by card, to which the rules against fraud apply.
+    pub card: Option<CardOrigin>,
+}
+
+/// From where a payment by card was begun.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CardOrigin {
+    /// The country of the browser's address, two letters, if it is known.
+    pub country: Option<String>,
 }
 
 /// Why an intent was not stored.
@@ -125,6 +141,12 @@ pub enum BeginError {
     /// The idempotency key was used for another intent.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
+    /// The account would exceed what may be paid in within these hours.
+    #[error("This is more than can be paid in within {hours} hours. Try a smaller amount, or try again later.")]
+    Limited {
+        /// The hours.
+        hours: u32,
+    },
     /// The account does not exist.
     #[error("Account not found")]
     NoSuchUser,
@@ -136,6 +158,7 @@ pub enum BeginError {
 holds_store_error!(BeginError);
 
 /// A [`TopUp`] as it is read.
+#[expect(clippy::struct_excessive_bools, reason = "each is a column")]
 struct Row {
     id: Uuid,
     user_id: Uuid,
@@ -149,6 +172,8 @@ struct Row {
     is_asked: bool,
     is_closing: bool,
     is_reviewed: bool,
+    authenticate: bool,
+    is_held: bool,
     paid_amount: Option<Decimal>,
     paid_currency: Option<String>,
     credited_amount: Option<Decimal>,
@@ -162,7 +187,10 @@ macro_rules! query_top_ups {
             $before
                 + r#"id, user_id, amount, method, provider, status::text as "status!", reference, redirect_url, created_at,
                    coalesce(asking_until > now(), false) as "is_asked!", closing_since is not null as "is_closing!",
-                   reviewed_at is not null as "is_reviewed!", paid_amount, paid_currency, credited_amount"#
+                   reviewed_at is not null as "is_reviewed!", paid_amount, paid_currency, credited_amount,
+                   exists (select from top_up_origins o where o.top_up_id = top_ups.id and o.authenticate) as "authenticate!",
+                   exists (select from payment_holds h where h.top_up_id = top_ups.id and h.state in ('OPEN', 'REFUNDING')
+                              and h.rule <> 'UNREAD') as "is_held!""#
                 + $after,
             $($value),+
         )
@@ -192,6 +220,8 @@ fn top_up(row: Row) -> Result<TopUp> {
         is_asked: row.is_asked,
         is_closing: row.is_closing,
         is_reviewed: row.is_reviewed,
+        authenticate: row.authenticate,
+        is_held: row.is_held,
         created_at: row.created_at,
     })
 }
@@ -205,64 +235,96 @@ pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begu
     store
         .tx_about("top_ups.begin", &[new.user.into()], move |tx| {
             let new = new.clone();
-            Box::pin(async move {
-                // Serialises the intents of one shopper, so that concurrent calls can bypass neither the key nor the
-                // limit.
-                crate::guests::lock(tx, lockstep_domain::cart::Principal::User(new.user))
-                    .await?
-                    .ok_or(BeginError::NoSuchUser)?;
-                if let Some(before) = under_key(tx, &new).await? {
-                    if (before.amount, &before.method) != (new.amount, &new.method) {
-                        return Err(BeginError::KeyReused);
-                    }
-                    let is_known = before.reference.is_some() || before.status != PaymentStatus::Pending;
-                    if is_known || before.provider != new.provider {
-                        return Ok(Begun::Known(before));
-                    }
-                    if before.is_asked {
-                        return Ok(Begun::Asked(before));
-                    }
-                    sqlx::query!(
-                        "-- store.top_ups.begin.again
-                        update top_ups set asking_until = now() + make_interval(secs => $2) where id = $1",
-                        before.id.0,
-                        lease.as_secs_f64()
-                    )
-                    .execute(tx.conn())
-                    .await?;
-                    return Ok(Begun::Ask {
-                        top_up: before,
-                        is_first: false,
-                    });
-                }
-                let row = query_top_ups!(
-                    "-- store.top_ups.begin
-                    insert into top_ups (id, user_id, amount, method, provider, idempotency_key, not_before, asking_until)
-                    select $1, $2, $3, $4, $5, $6, now() + interval '1 minute', now() + make_interval(secs => $8)
-                     where (select count(*) from top_ups where user_id = $2 and status = 'PENDING'
-                               and created_at > now() - interval '1 day') < $7
-                    returning ",
-                    "",
-                    // Shown to the provider and in URLs: random, not sorted by age.
-                    Uuid::new_v4(),
-                    new.user.0,
-                    new.amount.decimal(),
-                    new.method,
-                    new.provider,
-                    new.key,
-                    MOST_OPEN,
-                    lease.as_secs_f64(),
-                )
-                .fetch_optional(tx.conn())
-                .await?
-                .ok_or(BeginError::TooManyOpen)?;
-                Ok(Begun::Ask {
-                    top_up: top_up(row)?,
-                    is_first: true,
-                })
-            })
+            Box::pin(async move { begin_once(tx, &new, lease).await })
         })
         .await
+}
+
+/// The same in a transaction.
+///
+/// # Errors
+/// [`BeginError`]; then the transaction has to be rolled back.
+pub(crate) async fn begin_once(tx: &mut Tx, new: &NewTopUp, lease: Duration) -> Result<Begun, BeginError> {
+    // Serialises the intents of one shopper, so that concurrent calls can bypass neither the key nor the limit.
+    crate::guests::lock(tx, lockstep_domain::cart::Principal::User(new.user))
+        .await?
+        .ok_or(BeginError::NoSuchUser)?;
+    if let Some(before) = under_key(tx, new).await? {
+        if (before.amount, &before.method) != (new.amount, &new.method) {
+            return Err(BeginError::KeyReused);
+        }
+        return again(tx, before, new.provider, lease).await;
+    }
+    if new.card.is_some()
+        && let Some((rule, hours)) = holds::limit(tx, new.user, new.amount).await?
+    {
+        tracing::info!(rule, "a top-up is refused by a rule against fraud");
+        return Err(BeginError::Limited { hours });
+    }
+    let row = query_top_ups!(
+        "-- store.top_ups.begin
+        insert into top_ups (id, user_id, amount, method, provider, idempotency_key, not_before, asking_until)
+        select $1, $2, $3, $4, $5, $6, now() + interval '1 minute', now() + make_interval(secs => $8)
+         where (select count(*) from top_ups where user_id = $2 and status = 'PENDING'
+                   and created_at > now() - interval '1 day') < $7
+        returning ",
+        "",
+        // Shown to the provider and in URLs: random, not sorted by age.
+        Uuid::new_v4(),
+        new.user.0,
+        new.amount.decimal(),
+        new.method,
+        new.provider,
+        new.key,
+        MOST_OPEN,
+        lease.as_secs_f64(),
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(BeginError::TooManyOpen)?;
+    let mut written = top_up(row)?;
+    if let Some(origin) = &new.card {
+        written.authenticate = holds::begun(tx, written.id, origin.country.as_deref()).await?;
+    }
+    Ok(Begun::Ask {
+        top_up: written,
+        is_first: true,
+    })
+}
+
+/// The intent `before`, which a repeated call names: the caller gets the lease to ask `provider` if nobody has it and the
+/// provider has not answered yet.
+///
+/// # Errors
+/// [`BeginError`]; then the transaction has to be rolled back.
+pub(crate) async fn again(tx: &mut Tx, before: TopUp, provider: &str, lease: Duration) -> Result<Begun, BeginError> {
+    let is_known = before.reference.is_some() || before.status != PaymentStatus::Pending;
+    if is_known || before.provider != provider {
+        return Ok(Begun::Known(before));
+    }
+    if before.is_asked {
+        return Ok(Begun::Asked(before));
+    }
+    sqlx::query!(
+        "-- store.top_ups.begin.again
+        update top_ups set asking_until = now() + make_interval(secs => $2) where id = $1",
+        before.id.0,
+        lease.as_secs_f64()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(Begun::Ask {
+        top_up: before,
+        is_first: false,
+    })
+}
+
+/// The intent `id`, in a transaction.
+pub(crate) async fn read(tx: &mut Tx, id: TopUpId) -> Result<Option<TopUp>> {
+    let row = query_top_ups!("-- store.top_ups.read\nselect ", " from top_ups where id = $1", id.0,)
+        .fetch_optional(tx.conn())
+        .await?;
+    row.map(top_up).transpose()
 }
 
 /// The intent that the user wrote with this idempotency key.
@@ -279,7 +341,7 @@ async fn under_key(tx: &mut Tx, new: &NewTopUp) -> Result<Option<TopUp>> {
     before.map(top_up).transpose()
 }
 
-/// Records the provider's reference and payment page. Returns the intent as it is now; if its owner deleted the account
+/// Records the provider's reference and payment page. Returns the intent as it is now; if it is to be closed
 /// meanwhile, it has no page and is due to be closed at once.
 ///
 /// # Errors
@@ -350,6 +412,17 @@ pub async fn by_id(store: &Store, user: UserId, id: TopUpId) -> Result<Option<To
     )
     .fetch_optional(store.alone())
     .await?;
+    row.map(top_up).transpose()
+}
+
+/// The intent `id`, whoever owns it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn of_id(store: &Store, id: TopUpId) -> Result<Option<TopUp>> {
+    let row = query_top_ups!("-- store.top_ups.of_id\nselect ", " from top_ups where id = $1", id.0,)
+        .fetch_optional(store.alone())
+        .await?;
     row.map(top_up).transpose()
 }
 

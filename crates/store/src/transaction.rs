@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use crate::error::{Result, StoreError};
 use crate::snapshot::{NotASnapshot, Snapshot, Stamped};
-use crate::{Store, Subject, mail, traces};
+use crate::{Store, Subject, acting, games, mail, traces};
 
 /// How often a transaction, or a statement outside one, is retried after a serialisation failure or a deadlock.
 pub(crate) const MAX_CONFLICTS: u32 = 5;
@@ -24,6 +24,7 @@ pub struct Tx {
     /// The transaction has ended and the connection may return to the pool.
     ended: bool,
     seal: mail::Seal,
+    reductions: games::Reductions,
 }
 
 impl Tx {
@@ -34,12 +35,18 @@ impl Tx {
             conn,
             ended: false,
             seal: mail::Seal::default(),
+            reductions: games::Reductions::default(),
         }
     }
 
     /// The secrets that e-mails of this transaction are sealed with.
     pub(crate) const fn seal(&self) -> &mail::Seal {
         &self.seal
+    }
+
+    /// How reductions are announced in what this transaction reads.
+    pub(crate) const fn reductions(&self) -> &games::Reductions {
+        &self.reductions
     }
 
     pub(crate) fn conn(&mut self) -> &mut PgConnection {
@@ -74,6 +81,7 @@ impl Store {
         E: From<StoreError>,
     {
         let mut tx = begin(&self.reads, "begin isolation level repeatable read read only").await?;
+        tx.reductions = self.reductions.clone();
         let result = async {
             let stamp = current_snapshot(tx.conn()).await?;
             let value = body(&mut tx).await?;
@@ -121,7 +129,23 @@ impl Store {
         E: From<StoreError> + AsStoreError,
     {
         let span = call_span(format_args!("db.{name}"));
-        self.repeat_tx(name, about, body).instrument(span).await
+        let value = self.repeat_tx(name, about, body).instrument(span).await?;
+        self.announce_commit();
+        Ok(value)
+    }
+
+    /// Like [`tx`](Self::tx), for a worker's own bookkeeping: the waiters of [`commits`](Self::commits) are not woken, among
+    /// them the worker itself.
+    pub(crate) async fn quiet_tx<T, E>(
+        &self,
+        name: &'static str,
+        body: impl for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + AsStoreError,
+    {
+        let span = call_span(format_args!("db.{name}"));
+        self.repeat_tx(name, &[], body).instrument(span).await
     }
 
     async fn repeat_tx<T, E>(
@@ -140,14 +164,17 @@ impl Store {
             if let Some(parent) = lockstep_telemetry::current() {
                 traces::set(tx.conn(), parent).await?;
             }
+            if let Some(session) = acting::customer() {
+                acting::mark(tx.conn(), session).await?;
+            }
             tx.seal = self.seal.clone();
+            tx.reductions = self.reductions.clone();
             let result = match body(&mut tx).await {
                 // The first statement fails if `body` ignored a failed statement: PostgreSQL answers the commit of such
                 // a transaction with a rollback and no error.
                 Ok(value) => match sqlx::raw_sql("select 1; commit").execute(tx.conn()).await {
                     Ok(_) => {
                         tx.finish(true);
-                        self.committed.send_modify(|count| *count += 1);
                         return Ok(value);
                     }
                     Err(error) => Err(E::from(StoreError::from(error))),

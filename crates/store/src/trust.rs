@@ -13,8 +13,22 @@ use std::time::{Duration, Instant};
 /// Time of the last failure of this kind in nanoseconds since [`beginning`]; 0 before the first.
 static LOST_AT: AtomicU64 = AtomicU64::new(0);
 
+/// Number of failures that may mean that the server went away.
+static FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// Notes a failure that may mean that the server went away.
+pub(crate) fn suspect() {
+    FAILURES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Number of failures of this process that may mean that the server went away.
+pub(crate) fn failures() -> u64 {
+    FAILURES.load(Ordering::Relaxed)
+}
+
 /// Makes the pools replace the existing connections before they are used again.
 pub(crate) fn lose() {
+    suspect();
     LOST_AT.fetch_max(now(), Ordering::Relaxed);
 }
 

@@ -30,10 +30,11 @@ pub async fn load(tx: &mut Tx, owner: CartOwner) -> Result<Wishlist> {
     )
     .fetch_all(tx.conn())
     .await?;
+    let reductions = tx.reductions().clone();
     let items = rows
         .into_iter()
         .map(|row| {
-            let game = mini_game!(row);
+            let game = mini_game!(row, reductions);
             Ok(WishItem {
                 game_id: game.id,
                 added_at: row.added_at,

@@ -12,6 +12,12 @@ use tokio::sync::Mutex;
 /// Maximum time between attempts: a wait measured by the database's clock ends earlier if that clock is set forward.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
+// What staff are shown of the bucket is computed without this crate.
+const _: () = assert!(
+    UNITS_PER_CALL == lockstep_store::sync::UNITS_PER_CALL,
+    "the store and the client count in the same units"
+);
+
 /// Grants calls from the shared bucket. It grants none while PostgreSQL is down.
 #[derive(Debug)]
 pub struct StoreBudget {

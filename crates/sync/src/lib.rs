@@ -16,10 +16,13 @@
 //!   written. Unanswered calls are repeated.
 
 mod budget;
+pub mod jobs;
 pub mod mapping;
 mod pace;
 mod pass;
 mod position;
+mod preview;
+pub mod prices;
 mod report;
 pub mod schedule;
 mod slices;
@@ -37,6 +40,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use budget::StoreBudget;
+pub use preview::{Preview, preview};
 pub use report::{Phase, Progress, Report};
 
 use pass::{Pass, Stop};

@@ -12,9 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, Utc};
 use lockstep_domain::price::Pricing;
-use lockstep_domain::slug::slugify;
+use lockstep_domain::price_rules::SUPPLIER_DECIMALS;
+use lockstep_domain::slug::{slug_of_name, slugify};
 use lockstep_g2a::Product;
 use lockstep_store::sync::{Listing, Term};
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use place::Place;
 
@@ -65,9 +67,9 @@ pub fn listing(product: &Product, pricing: &Pricing, refused: &mut Refused) -> R
     if title.is_empty() {
         return Err(BadProduct::NoName);
     }
-    let price = pricing
-        .list_price(product.min_price, product.retail_min_price)
-        .ok_or(BadProduct::NoPrice)?;
+    let [min, retail] = [product.min_price, product.retail_min_price].map(|price| price.map(storable));
+    let price = pricing.list_price(min, retail).ok_or(BadProduct::NoPrice)?;
+    let supplier_price = pricing.cost(min, retail).ok_or(BadProduct::NoPrice)?;
     // `availableToBuy` is ignored: G2A's own sandbox reports `false` for every product that it sells.
     let quantity = product.qty.ok_or(BadProduct::NoStock)?;
 
@@ -111,6 +113,8 @@ pub fn listing(product: &Product, pricing: &Pricing, refused: &mut Refused) -> R
         wanted_slug: slugify(&title),
         description,
         short_description: Some(short).filter(|short| !short.is_empty()),
+        supplier_price,
+        supplier_retail_price: retail.filter(|retail| *retail > supplier_price),
         price: price.price,
         original_price: price.original_price,
         discount: price.discount,
@@ -132,6 +136,11 @@ pub fn listing(product: &Product, pricing: &Pricing, refused: &mut Refused) -> R
         tags: sorted.tags,
         title,
     })
+}
+
+/// A price of G2A as it is stored.
+fn storable(price: Decimal) -> Decimal {
+    price.round_dp_with_strategy(SUPPLIER_DECIMALS, RoundingStrategy::MidpointAwayFromZero)
 }
 
 /// Number of binary digits: distinguishes "a few" from "hundreds" and rarely changes while stock sells.
@@ -195,6 +204,8 @@ fn add(terms: &mut Vec<Term>, name: &str, id: Option<&str>) {
             .filter(|id| !id.is_empty())
             .map(|id| format!("g2a-{id}"))
             .unwrap_or_default();
+    } else {
+        slug = slug_of_name(name);
     }
     if !name.is_empty() && !slug.is_empty() && terms.len() < MAX_TERMS && !terms.iter().any(|term| term.slug == slug) {
         terms.push(Term {
@@ -298,7 +309,6 @@ mod tests {
     use lockstep_domain::Money;
     use lockstep_g2a::{Category, Requirements};
     use proptest::prelude::*;
-    use rust_decimal::Decimal;
 
     fn product(name: &str) -> Product {
         Product {

@@ -1,10 +1,11 @@
-//! Which run is due. Pure: the application owns the loop and the clock.
+//! Which run is due. The application owns the loop and the clock.
 //!
 //! A full pass runs twice a day, a stock check every quarter of an hour (the intervals of `docs/data-model.md`), and
 //! incremental passes in between. A full pass also counts as a stock check and an incremental pass.
 
 use chrono::{DateTime, Duration, NaiveTime, Utc};
-use lockstep_store::sync::{Run, RunKind, RunStatus};
+use lockstep_store::sync::{Run, RunKind, RunStatus, freshness, last_runs};
+use lockstep_store::{Result, Store};
 
 use crate::What;
 
@@ -82,6 +83,16 @@ impl Past {
             }
         }
     }
+}
+
+/// Reads the history from the store.
+///
+/// # Errors
+/// [`StoreError`](lockstep_store::StoreError).
+pub async fn past(store: &Store) -> Result<Past> {
+    let freshness = freshness(store).await?;
+    let runs = store.read(|tx| Box::pin(last_runs(tx))).await?.value;
+    Ok(Past::new(freshness, &runs))
 }
 
 /// Returns when the next run is due, and which; `now` or earlier if it is already due.

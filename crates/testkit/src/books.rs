@@ -20,7 +20,7 @@ const RULES: &[(&str, &str)] = &[
                 from order_units u where u.order_id = o.id), 0)
             + coalesce((select sum(t.amount) from transactions t                               -- refunded
                          where t.order_id = o.id and t.type = 'REFUND' and t.status = 'COMPLETED'), 0)
-            + coalesce((select sum(price_paid) from order_units u                              -- in flight
+            + coalesce((select sum(price_paid - goodwill) from order_units u                   -- in flight
                          where u.order_id = o.id and state not in ('DONE', 'REFUNDED')), 0)",
     ),
     (
@@ -54,9 +54,41 @@ const RULES: &[(&str, &str)] = &[
                                                      and t.user_id = p.user_id, false)",
     ),
     (
-        "an order that ended has nothing in flight",
+        "what is held for a refund or a dispute is what was booked for it, and the rest is owed",
+        "select r.id::text from card_refunds r
+          where r.held <> coalesce((select -sum(t.amount) from card_bookings b join transactions t on t.id = b.transaction_id
+                                     where b.card_refund_id = r.id), 0)
+             or r.held + r.debt <> case when r.state = 'FAILED' then 0 else r.amount end
+         union all
+         select d.id::text from disputes d
+          where d.held <> coalesce((select -sum(t.amount) from card_bookings b join transactions t on t.id = b.transaction_id
+                                     where b.dispute_id = d.id), 0)
+             or d.held + d.debt <> case d.state when 'WON' then 0 when 'LOST' then d.amount else d.held end",
+    ),
+    (
+        "who owes something has no balance",
+        "select u.id::text from users u
+          where u.balance > 0 and (exists (select from disputes d where d.user_id = u.id and d.debt > 0)
+                                   or exists (select from card_refunds r where r.user_id = u.id and r.debt > 0))",
+    ),
+    (
+        "refunds that were made here do not exceed their top-up",
+        "select p.id::text from top_ups p
+          where (select sum(r.amount) from card_refunds r where r.top_up_id = p.id and r.state <> 'FAILED' and r.made_here)
+                > coalesce(p.credited_amount, p.amount)",
+    ),
+    (
+        "an order that ended has nothing in flight, except copies whose faulty keys are being replaced",
         "select o.id::text from orders o join order_units u on u.order_id = o.id
-          where o.status in ('COMPLETED', 'FAILED', 'CANCELLED') and u.state not in ('DONE', 'REFUNDED')",
+          where o.status in ('COMPLETED', 'FAILED', 'CANCELLED') and u.state not in ('DONE', 'REFUNDED')
+            and u.faulty_key_id is null",
+    ),
+    (
+        "a copy whose faulty key is being replaced has no key, and the faulty one is known as its",
+        "select u.id::text from order_units u
+          where u.faulty_key_id is not null
+            and (exists (select 1 from game_keys k where k.order_unit_id = u.id)
+                 or not exists (select 1 from game_keys k where k.id = u.faulty_key_id and k.faulty_unit_id = u.id))",
     ),
 ];
 

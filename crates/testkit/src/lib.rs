@@ -8,6 +8,7 @@
 
 mod books;
 mod builders;
+mod cluster;
 mod database;
 mod games;
 mod pooler;
@@ -19,6 +20,7 @@ pub mod shop;
 
 pub use books::broken_rules;
 pub use builders::{OrderRow, PASSWORD_HASH};
+pub use cluster::{TestCluster, TestServer};
 pub use database::{TestDb, secrets};
 pub use games::{NewGame, date};
 pub use pooler::TestPooler;

@@ -33,6 +33,12 @@ impl Contents {
         self.0.len()
     }
 
+    /// Whether a key or a value contains these bytes. Values are compressed unless `rdbcompression` is off.
+    pub fn holds(&self, bytes: &[u8]) -> bool {
+        let holds = |text: &[u8]| text.windows(bytes.len().max(1)).any(|part| part == bytes);
+        self.0.iter().any(|(key, value)| holds(key) || holds(value))
+    }
+
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

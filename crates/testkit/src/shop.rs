@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
 use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, Keys, TokenSecrets};
@@ -9,6 +10,8 @@ use lockstep_cache::{Cache, Config};
 use lockstep_clock::{Clock, Random};
 use lockstep_domain::Secret;
 use lockstep_domain::cart::CartLimits;
+use lockstep_domain::consent::ConsentMode;
+use lockstep_domain::law::Duties;
 use lockstep_payments::{Limits, Payments, Relay, TestProvider};
 use lockstep_shop::{Parts, Shop};
 use lockstep_store::Store;
@@ -43,6 +46,18 @@ pub fn payments(store: Store, page: &str, shop: &str, relay: Option<Relay>) -> P
 
 /// The services with their own cache: one process of a shop, with the clock and the random source of `accounts`.
 pub async fn process(store: Store, cache: Config, accounts: lockstep_auth::Settings, payments: Payments) -> Shop {
+    let law = (ConsentMode::Development, Duties::default());
+    process_under(law, store, cache, accounts, payments).await
+}
+
+/// The same, with who asks for consent, and the duties of the shop.
+pub async fn process_under(
+    (consent, duties): (ConsentMode, Duties),
+    store: Store,
+    cache: Config,
+    accounts: lockstep_auth::Settings,
+    payments: Payments,
+) -> Shop {
     store.seal_mail_with(accounts.keys.clone());
     Shop::new(Parts {
         clock: accounts.clock.clone(),
@@ -53,6 +68,9 @@ pub async fn process(store: Store, cache: Config, accounts: lockstep_auth::Setti
         store,
         payments,
         protected_markup: None,
+        consent,
+        duties,
+        vies: None,
         cart_limits: CartLimits::default(),
     })
 }
@@ -117,14 +135,15 @@ impl Answered {
     }
 }
 
+/// Sends `request` to `router`, and returns the response before its body.
+pub async fn open(router: &Router, request: Request<Body>) -> Response {
+    let answer = router.clone().oneshot(request).await;
+    answer.unwrap_or_else(|never| match never {})
+}
+
 /// Sends `request` to `router`.
 pub async fn send(router: &Router, request: Request<Body>) -> Answered {
-    let (parts, body) = router
-        .clone()
-        .oneshot(request)
-        .await
-        .unwrap_or_else(|never| match never {})
-        .into_parts();
+    let (parts, body) = open(router, request).await.into_parts();
     Answered {
         status: parts.status,
         headers: parts.headers,

@@ -4,6 +4,8 @@
 //! is bound to its place (table, column and row), so that it cannot be moved to another row and opened there. Nothing
 //! here logs or prints.
 
+pub mod signing;
+
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 use hmac::{Hmac, Mac as _};

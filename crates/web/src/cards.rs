@@ -18,6 +18,8 @@ pub(crate) struct Card {
     pub(crate) price: String,
     pub(crate) original: Option<String>,
     pub(crate) discount: i32,
+    /// The lowest price of the 30 days before the reduction.
+    pub(crate) lowest: Option<String>,
     /// It cannot be bought at the moment.
     pub(crate) is_out: bool,
     /// A label on the cover: sold out, preorder.
@@ -44,6 +46,10 @@ impl Card {
                 .filter(|_| tile.in_stock || tile.is_preorder)
                 .map(|price| format::price(words, price)),
             discount: tile.discount.unwrap_or(0),
+            lowest: tile
+                .lowest
+                .filter(|_| tile.in_stock || tile.is_preorder)
+                .map(|price| format::price(words, price)),
             is_out: !tile.in_stock,
             tag: match (tile.in_stock, tile.is_preorder) {
                 (_, true) => Some(("warn", words.text("card.preorder"))),

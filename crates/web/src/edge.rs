@@ -1,20 +1,21 @@
-//! What the pages do differently at the edge: error pages in the reader's language, time for uploads, the cookie of a
-//! language that the address sets, and which answers may be compressed.
+//! What the pages do differently at the edge: error pages in the reader's language, time for uploads, and the cookie
+//! of a language that the address sets.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use lockstep_edge::{EdgeLayer, Failure, Limits, Policy, RequestId, Surface};
 
 use crate::WebState;
 use crate::error::PageError;
 use crate::error_page;
+use crate::feeds;
 use crate::pictures::upload;
-use crate::visit::{LANGUAGE_COOKIE, Preferences, preference};
+use crate::visit::{LANGUAGE_COOKIE, OnEveryPage, Preferences, preference};
 
 /// Maximum number of pages made at once; further requests get 503.
 const MAX_IN_FLIGHT: usize = 1024;
@@ -24,17 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The same for an upload: 1 MiB at 0.2 Mbit/s takes 42 s.
 const UPLOAD_PATIENCE: Duration = Duration::from_mins(1);
-
-/// Whether a response may be compressed. A page with a key or a token (`no-store`) may not: it also contains what the
-/// reader typed, and its compressed length would reveal how similar the two are (BREACH). An export of the reader's
-/// data repeats no input, so it may.
-pub(crate) fn holds_no_secret(_status: StatusCode, _version: Version, headers: &HeaderMap, _more: &Extensions) -> bool {
-    let says = |name, what: &[u8]| {
-        let value = headers.get(name);
-        value.is_some_and(|value: &HeaderValue| value.as_bytes().starts_with(what))
-    };
-    !(says(header::CACHE_CONTROL, b"no-store") && says(header::CONTENT_TYPE, b"text/html"))
-}
 
 /// The pages at the edge.
 pub(crate) struct PageSurface(Arc<WebState>);
@@ -60,6 +50,8 @@ impl Surface for PageSurface {
     fn time_limit(&self, request: &Request<Body>) -> Duration {
         if request.uri().path() == upload::PATH {
             UPLOAD_PATIENCE
+        } else if request.uri().path().starts_with(feeds::FOLDER) {
+            feeds::PATIENCE
         } else {
             PATIENCE
         }
@@ -74,8 +66,11 @@ impl Surface for PageSurface {
         .into_response()
     }
 
-    fn finish(&self, visit: Preferences, id: &RequestId, mut response: Response) -> Response {
+    fn finish(&self, mut visit: Preferences, id: &RequestId, mut response: Response) -> Response {
         if let Some(reason) = response.extensions_mut().remove::<PageError>() {
+            if let Some(site) = response.extensions_mut().remove::<Arc<OnEveryPage>>() {
+                visit.site = site;
+            }
             response = error_page::respond(&self.0, &visit, &reason, id);
         }
         if visit.language_in_address

@@ -27,47 +27,20 @@ struct ErrorPage<'a> {
 
 /// Renders the page of `error`.
 pub(crate) fn respond(state: &WebState, visit: &Preferences, error: &PageError, id: &RequestId) -> Response {
-    let words = visit.language;
-    let (title, advice) = match error {
-        PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),
-        PageError::BadRequest => (words.text("error.400.title"), words.text("error.400.advice").to_owned()),
-        PageError::Forbidden | PageError::SignedOut => {
-            (words.text("error.403.title"), words.text("error.403.advice").to_owned())
-        }
-        PageError::WrongMethod => (words.text("error.405.title"), words.text("error.405.advice").to_owned()),
-        PageError::TooMany(wait) => (
-            words.text("error.429.title"),
-            words.count("error.429.advice", wait.as_secs().div_ceil(60).max(1)),
-        ),
-        PageError::Locked => (
-            words.text("error.locked.title"),
-            words.text("error.locked.advice").to_owned(),
-        ),
-        PageError::Offline => (words.text("error.503.title"), words.text("error.503.advice").to_owned()),
-        PageError::Internal => (words.text("error.500.title"), words.text("error.500.advice").to_owned()),
-    };
+    let (title, advice) = error.texts(visit.language);
     let template = ErrorPage {
         layout: Layout::new(state, visit).unlisted(),
         code: error.status().as_u16(),
         title,
         advice,
-        again: matches!(
-            error,
-            PageError::Locked | PageError::Offline | PageError::Internal | PageError::TooMany(_)
-        ),
+        again: error.may_pass(),
         request_id: id.as_str(),
     };
     let mut response = match template.render() {
         Ok(html) => page::fresh(error.status(), html),
         Err(_) => error.status().into_response(),
     };
-    let wait = match error {
-        PageError::TooMany(wait) => Some(wait.as_secs().max(1)),
-        PageError::Locked => Some(2),
-        PageError::Offline => Some(5),
-        _ => None,
-    };
-    if let Some(wait) = wait {
+    if let Some(wait) = error.retry_after() {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from(wait));

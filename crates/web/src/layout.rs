@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use lockstep_domain::law::Duty;
 use lockstep_shop::RequestContext;
 
 use crate::error::PageError;
 use crate::header::Me;
 use crate::i18n::Language;
-use crate::visit::{Preferences, Theme};
-use crate::{Progress, Settings, WebState, assets, format};
+use crate::visit::{OnEveryPage, Preferences, Theme};
+use crate::{Progress, Settings, WebState, assets, brand, format};
 
 /// The layout of a page. Templates read texts in the reader's language from it with `t`, `t1` and `n`.
+#[expect(clippy::struct_excessive_bools, reason = "they do not depend on each other")]
 pub(crate) struct Layout {
     pub(crate) words: Language,
     pub(crate) theme: Theme,
@@ -35,6 +37,12 @@ pub(crate) struct Layout {
     pub(crate) about: String,
     /// The reader; empty on pages that are the same for all.
     pub(crate) me: Me,
+    /// What the operator writes on every page.
+    pub(crate) site: Arc<OnEveryPage>,
+    /// Every page links to the withdrawal from a contract.
+    pub(crate) withdrawal: bool,
+    /// Every page links to the accessibility statement.
+    pub(crate) accessibility: bool,
 }
 
 impl Layout {
@@ -60,8 +68,14 @@ impl Layout {
             canonical: visit.uri.path().to_owned(),
             unlisted: false,
             focused: false,
-            about: words.with("about", &state.settings.shop_name),
+            about: words.with(
+                "about",
+                visit.site.look.name.as_ref().unwrap_or(&state.settings.shop_name),
+            ),
             me: Me::default(),
+            site: Arc::clone(&visit.site),
+            withdrawal: state.shop.duties().is_on(Duty::Withdrawal),
+            accessibility: state.shop.duties().is_on(Duty::Accessibility),
         }
     }
 
@@ -133,9 +147,42 @@ impl Layout {
         assets::address(name)
     }
 
+    /// The addresses and titles of the pages to which the footer links: the operator's own, then those that settings name
+    /// and that the shop does not have itself.
+    pub(crate) fn footer_pages(&self) -> Vec<(String, String)> {
+        let own = self.site.pages.iter();
+        let mut pages: Vec<(String, String)> = own
+            .map(|(slug, title)| (format!("/pages/{slug}"), title.clone()))
+            .collect();
+        let operator = &self.settings.operator;
+        for (slug, address, title) in [
+            ("terms", &operator.terms_url, "footer.terms"),
+            ("privacy", &operator.privacy_url, "footer.privacy"),
+            ("imprint", &operator.imprint_url, "footer.imprint"),
+        ] {
+            let is_own = self.site.pages.iter().any(|(own, _)| own == slug);
+            if let Some(address) = address.as_ref().filter(|_| !is_own) {
+                pages.push((address.clone(), self.t(title).to_owned()));
+            }
+        }
+        pages
+    }
+
+    /// As whom staff act, in words.
+    pub(crate) fn acting(&self) -> Option<String> {
+        let (email, until) = self.site.acting.as_ref()?;
+        let until = format::moment(self.words, *until);
+        Some(self.words.with_all("acting", &[email, &until]))
+    }
+
     /// The shop's name.
     pub(crate) fn shop(&self) -> &str {
-        &self.settings.shop_name
+        self.site.look.name.as_deref().unwrap_or(&self.settings.shop_name)
+    }
+
+    /// The address of the stylesheet with the shop's own colours.
+    pub(crate) fn brand(&self) -> Option<String> {
+        brand::address(&self.site.look)
     }
 
     /// The absolute URL of `path`.

@@ -1,5 +1,6 @@
 //! The pages, one module each. Those of [`own_routes`] show data of the reader and require the session layer.
 
+pub(crate) mod accessibility;
 pub(crate) mod account;
 pub(crate) mod alerts;
 pub(crate) mod cart;
@@ -12,15 +13,20 @@ pub(crate) mod home;
 pub(crate) mod login;
 pub(crate) mod me;
 pub(crate) mod orders;
+pub(crate) mod own;
 pub(crate) mod password;
 pub(crate) mod preferences;
 pub(crate) mod preorders;
+pub(crate) mod receipts;
 pub(crate) mod recent;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod test_payment;
+pub(crate) mod top_up;
+pub(crate) mod unsubscribe;
 pub(crate) mod verify;
 pub(crate) mod wishlist;
+pub(crate) mod withdraw;
 
 use std::sync::Arc;
 
@@ -51,10 +57,16 @@ pub(crate) fn own_routes() -> Router<Arc<WebState>> {
         .route("/stock-alerts/remove", post(alerts::remove))
         .route("/stock-alerts/{game}", get(alerts::page))
         .route("/checkout", get(checkout::page).post(checkout::buy))
-        .route("/checkout/top-up", post(checkout::top_up))
+        .route("/checkout/{id}", get(checkout::pending::page))
         .route("/orders", get(orders::list))
+        .route("/withdraw", get(withdraw::form_page).post(withdraw::review))
+        .route("/withdraw/confirm", post(withdraw::confirm))
         .route("/orders/{id}", get(orders::page))
+        .route("/orders/{id}/consent", post(orders::consent))
         .route("/orders/{id}/events", get(orders::events))
+        .route("/orders/{id}/receipt", get(receipts::page))
+        .route("/orders/{id}/receipt.pdf", get(receipts::pdf))
+        .route("/orders/{id}/receipt.xml", get(receipts::xml))
         .route("/orders/{id}/keys/{key}", get(orders::key_file))
         .route(
             "/test-payment/{reference}",

@@ -4,7 +4,6 @@
 mod fetch;
 mod keep;
 pub(crate) mod proxy;
-mod shrink;
 pub(crate) mod upload;
 
 use std::fmt::Write as _;
@@ -38,7 +37,7 @@ impl Picture {
     /// The cover of a game, portrait, 3:4. `image` is the catalogue's entry: an external address, or the address of the
     /// generated cover.
     pub(crate) fn cover(id: GameId, slug: &str, image: &str) -> Self {
-        if !image.starts_with("https://") && !image.starts_with("http://") {
+        if !is_served(image) {
             return Self::drawn(slug);
         }
         let version = version(image);
@@ -51,14 +50,13 @@ impl Picture {
         }
     }
 
-    /// The gallery of a game's page, each picture large and small. Entries of the catalogue that are not HTTP addresses
-    /// are skipped.
-    pub(crate) fn gallery(game: &Game) -> Vec<(Self, Self)> {
-        let is_address = |image: &str| image.starts_with("https://") || image.starts_with("http://");
+    /// The gallery of a game's page, each picture large, small, and in words, which are empty if staff have given none.
+    /// Entries of the catalogue that the proxy does not serve are skipped.
+    pub(crate) fn gallery(game: &Game) -> Vec<(Self, Self, String)> {
         game.images
             .iter()
             .enumerate()
-            .filter(|(_, image)| is_address(image))
+            .filter(|(_, image)| is_served(image))
             .map(|(i, image)| {
                 let (place, version) = (i + 1, version(image));
                 let address = |width| format!("/images/{}/{place}/{width}.webp?v={version}", game.id);
@@ -72,7 +70,7 @@ impl Picture {
                     src: address(THUMB_WIDTH),
                     srcset: String::new(),
                 };
-                (large, small)
+                (large, small, game.image_alts.get(i).cloned().unwrap_or_default())
             })
             .collect()
     }
@@ -92,6 +90,11 @@ impl Picture {
             srcset: String::new(),
         }
     }
+}
+
+/// Whether the proxy serves what is at this address of the catalogue: everything but generated covers.
+fn is_served(image: &str) -> bool {
+    image.starts_with("https://") || image.starts_with("http://") || proxy::uploaded(image).is_some()
 }
 
 /// Distinguishes successive addresses of one place in the catalogue, so that browsers may cache a picture without

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use lockstep_domain::branding::Ground;
 use lockstep_domain::catalogue::Game;
 use lockstep_shop::catalogue::Address;
 use serde_json::json;
@@ -16,8 +17,9 @@ use crate::i18n::Language;
 use crate::layout::Layout;
 use crate::{assets, format};
 
-/// Number of games in one part of the sitemap; search engines accept 50,000.
-const PART: u32 = 5_000;
+/// Number of games in one part of the sitemap, each with its address in every language: about 2 MB, which are kept in
+/// memory. Search engines accept 50,000.
+const PART: u32 = 2_500;
 
 /// A game and its offer as schema.org JSON-LD, for a script element.
 pub(crate) fn product(layout: &Layout, game: &Game, name: &str, image: &str) -> String {
@@ -63,6 +65,20 @@ pub(crate) fn product(layout: &Layout, game: &Game, name: &str, image: &str) -> 
         .pointer_mut("/@graph/0")
         .and_then(serde_json::Value::as_object_mut)
     {
+        // A reduction is shown only for a game that can be bought.
+        if let (Some(lowest), true) = (game.lowest_price_30d, game.in_stock)
+            && let Some(offer) = node.get_mut("offers").and_then(serde_json::Value::as_object_mut)
+        {
+            offer.insert(
+                "priceSpecification".into(),
+                json!({
+                    "@type": "UnitPriceSpecification",
+                    "priceType": "https://schema.org/StrikethroughPrice",
+                    "price": lowest.to_string(),
+                    "priceCurrency": game.currency,
+                }),
+            );
+        }
         if let Some(publisher) = &game.publisher {
             node.insert(
                 "publisher".into(),
@@ -135,13 +151,18 @@ pub(crate) async fn robots(State(state): State<Arc<WebState>>) -> Response {
 
 /// `GET /site.webmanifest`
 pub(crate) async fn manifest(State(state): State<Arc<WebState>>) -> Response {
+    let site = state.site().await;
+    let look = &site.look;
+    let name = look.name.as_ref().filter(|_| !state.settings.shop_name_is_set);
+    let name = name.unwrap_or(&state.settings.shop_name);
+    let accent = look.accent_light.unwrap_or(Ground::Light.usual_accent());
     let manifest = json!({
-        "name": state.settings.shop_name,
-        "short_name": state.settings.shop_name,
+        "name": name,
+        "short_name": name,
         "start_url": "/",
         "display": "browser",
         "background_color": "#fbfaf7",
-        "theme_color": "#0b6356",
+        "theme_color": accent,
         "icons": [{ "src": assets::address("icon.svg"), "sizes": "any", "type": "image/svg+xml", "purpose": "any" }],
     });
     served(
@@ -189,7 +210,7 @@ pub(crate) async fn sitemap_part(
 }
 
 fn urls(origin: &str, part: u32, games: &[Address]) -> String {
-    let mut xml = String::with_capacity(games.len() * 400 + 400);
+    let mut xml = String::with_capacity(games.len() * 800 + 800);
     xml.push_str(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\" \
          xmlns:xhtml=\"http://www.w3.org/1999/xhtml\">\n",

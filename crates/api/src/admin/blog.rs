@@ -37,7 +37,7 @@ request_body! {
         #[schema(min_length = 1, max_length = 300)]
         title: Option<String> = "title",
         /// URL slug, by default made from the title.
-        #[schema(max_length = 120)]
+        #[schema(max_length = 300)]
         slug: Option<String> = "slug",
         /// HTML, which is cleaned, or plain text.
         #[schema(max_length = 90000)]
@@ -110,7 +110,7 @@ pub(crate) async fn create(staff: RequireStaff, body: Body) -> Answered {
     (status = 409, description = "The slug is taken")))]
 pub(crate) async fn update(Path(id): Path<String>, staff: RequireStaff, body: Body) -> Answered {
     let (id, form) = (uuid_in("id", &id)?, form(&body, false)?);
-    let article = staff.office.update_article(&staff.admin, id, &form).await?;
+    let article = staff.office.update_article(&staff.admin, id, &form, None).await?;
     answer::data(StatusCode::OK, &article)
 }
 

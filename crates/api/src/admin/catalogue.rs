@@ -2,17 +2,19 @@
 
 use axum::extract::Path;
 use http::StatusCode;
-use lockstep_admin::Taxonomy;
+use lockstep_admin::{List, Taxonomy};
 use lockstep_domain::GameId;
 use lockstep_domain::admin::{GameDetail, GameList, SyncProgress, SyncStatus, TaxonomyRow};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
+use super::games::shown_picture;
 use super::routes::{StaffRoute, at};
-use super::{Paged, RequireStaff, found, taxonomies};
+use super::{Paged, RequireStaff, files, found, taxonomies};
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
+use crate::params::Ask;
 
 #[derive(OpenApi)]
 #[openapi(paths(games, game, categories, genres, platforms, tags, sync_status, sync_progress))]
@@ -46,11 +48,18 @@ pub(super) fn routes() -> Vec<StaffRoute> {
 
 /// Returns the listed games, newest first.
 #[utoipa::path(get, path = "/api/admin/games", tag = "admin", operation_id = "adminGames", security(("bearer" = [])), params(
-    Paged<20>),
+    Paged<20>,
+    ("format" = Option<String>, Query, max_length = 100, description = "`json` (default), or `csv` for a file with every row")),
     responses((status = 200, description = "A page of games", body = Answer<GameList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn games(staff: RequireStaff, Paged(page): Paged<20>) -> Answered {
-    let games = staff.office.games(&staff.admin, page).await?;
+pub(crate) async fn games(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
+    if files::wanted(&ask)? {
+        return files::csv(&staff, List::Games, false).await;
+    }
+    let mut games = staff.office.games(&staff.admin, page).await?;
+    for game in &mut games.games {
+        game.image_url = shown_picture(std::mem::take(&mut game.image_url), &staff.public_url);
+    }
     answer::data(StatusCode::OK, &games)
 }
 
@@ -62,7 +71,9 @@ pub(crate) async fn games(staff: RequireStaff, Paged(page): Paged<20>) -> Answer
     (status = 404, description = "There is no such game")))]
 pub(crate) async fn game(Path(id): Path<String>, staff: RequireStaff) -> Answered {
     let game = staff.office.game(&staff.admin, GameId(uuid_in("id", &id)?)).await?;
-    answer::data(StatusCode::OK, &found(game, "Game")?)
+    let mut game = found(game, "Game")?;
+    game.image_url = shown_picture(game.image_url, &staff.public_url);
+    answer::data(StatusCode::OK, &game)
 }
 
 /// Returns all categories by name, each with its number of games.

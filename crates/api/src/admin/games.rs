@@ -3,7 +3,7 @@
 use axum::extract::Path;
 use http::StatusCode;
 use lockstep_domain::admin::{GameCreated, GameEntry, GameForm, GameUpdated};
-use lockstep_domain::catalogue::Answer;
+use lockstep_domain::catalogue::{Answer, PICTURES};
 use lockstep_domain::{GameId, Money};
 use utoipa::OpenApi;
 
@@ -27,7 +27,7 @@ request_body! {
         #[schema(min_length = 1, max_length = 300)]
         title: Option<String> = "title",
         /// URL slug, by default made from the title. A former one redirects.
-        #[schema(max_length = 120)]
+        #[schema(max_length = 300)]
         slug: Option<String> = "slug",
         /// HTML, which is cleaned, or plain text.
         #[schema(max_length = 60000)]
@@ -75,12 +75,32 @@ request_body! {
         in_stock: Option<bool> = "inStock",
         /// Fields of a game that G2A supplies that no synchronisation may change. Those that this request changes are
         /// added; those that are left out are G2A's again.
-        #[schema(max_items = 14)]
+        #[schema(max_items = 15)]
         locked_fields: Option<Vec<String>> = "lockedFields",
     }
 }
 
-fn form(body: &Body, is_new: bool) -> Result<GameForm, ApiError> {
+/// The address of a game's picture for a form, whose field for addresses takes absolute ones only.
+pub(super) fn shown_picture(stored: String, public_url: &str) -> String {
+    if stored.starts_with('/') {
+        format!("{public_url}{stored}")
+    } else {
+        stored
+    }
+}
+
+/// The stored form of an address that [`shown_picture`] may have made.
+fn stored_picture(sent: String, public_url: &str) -> String {
+    match sent.strip_prefix(public_url) {
+        Some(path) if path.starts_with(COVERS) || path.starts_with(PICTURES) => path.to_owned(),
+        _ => sent,
+    }
+}
+
+/// Where generated covers are.
+const COVERS: &str = "/api/covers/";
+
+fn form(staff: &RequireStaff, body: &Body, is_new: bool) -> Result<GameForm, ApiError> {
     let (fields, form) = body.read::<GameFields>();
     let entry = GameEntry {
         title: fields.title,
@@ -88,7 +108,7 @@ fn form(body: &Body, is_new: bool) -> Result<GameForm, ApiError> {
         description: fields.description,
         price: fields.price,
         original_price: fields.original_price,
-        image: fields.image_url,
+        image: fields.image_url.map(|sent| stored_picture(sent, &staff.public_url)),
         platform: fields.platform,
         platforms: fields.platforms,
         genre: fields.genre,
@@ -100,6 +120,7 @@ fn form(body: &Body, is_new: bool) -> Result<GameForm, ApiError> {
         release_date: fields.release_date,
         is_preorder: fields.is_preorder,
         in_stock: fields.in_stock,
+        is_hidden: None,
         locked: fields.locked_fields,
     };
     form.finish(GameForm::new(entry, is_new))
@@ -110,7 +131,7 @@ fn form(body: &Body, is_new: bool) -> Result<GameForm, ApiError> {
     responses((status = 201, description = "The game", body = Answer<GameCreated>), (status = 400, description = "Invalid fields"),
     (status = 403, description = "Not signed in as an administrator"), (status = 409, description = "The slug is taken")))]
 pub(crate) async fn create(staff: RequireStaff, body: Body) -> Answered {
-    let form = form(&body, true)?;
+    let form = form(&staff, &body, true)?;
     let game = staff.office.create_game(&staff.admin, &form).await?;
     answer::data(StatusCode::CREATED, &game)
 }
@@ -124,7 +145,7 @@ pub(crate) async fn create(staff: RequireStaff, body: Body) -> Answered {
     (status = 403, description = "Not signed in as an administrator"), (status = 404, description = "There is no such game"),
     (status = 409, description = "The slug is taken")))]
 pub(crate) async fn update(Path(id): Path<String>, staff: RequireStaff, body: Body) -> Answered {
-    let (id, form) = (GameId(uuid_in("id", &id)?), form(&body, false)?);
+    let (id, form) = (GameId(uuid_in("id", &id)?), form(&staff, &body, false)?);
     let game = staff.office.update_game(&staff.admin, id, &form).await?;
     answer::data(StatusCode::OK, &game)
 }

@@ -135,7 +135,11 @@ pub(crate) async fn refund(
     let purchase = uuid_in("id", &id)?;
     let (RefundWanted { amount, reason }, form) = body.read();
     let reason = form.finish(optional_reason(reason.as_deref()))?;
-    let refunded = api.shop.refund(&admin, purchase, amount, reason, key.as_ref()).await?;
+    let confirmed = api.shop.auth().is_confirmed(&admin).await?;
+    let refunded = api
+        .shop
+        .refund(&admin, confirmed, purchase, amount, reason, key.as_ref())
+        .await?;
     let view = RefundView {
         refund_id: refunded.transaction,
         status: "COMPLETED",
@@ -201,7 +205,7 @@ pub(super) fn optional_reason(reason: Option<&str>) -> Result<Option<&str>, Vec<
     reason.map(checked_reason).transpose()
 }
 
-fn checked_reason(reason: &str) -> Result<&str, Vec<FieldError>> {
+pub(super) fn checked_reason(reason: &str) -> Result<&str, Vec<FieldError>> {
     let fault = |code, msg| {
         Err(vec![FieldError {
             path: "reason",

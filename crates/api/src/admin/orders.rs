@@ -167,6 +167,7 @@ impl From<OrderChangeError> for ApiError {
             OrderChangeError::Store(error) => error.into(),
             OrderChangeError::NotFound => Self::NotFound("Order"),
             OrderChangeError::Transition { .. } => Self::refused(StatusCode::BAD_REQUEST, "status_transition", &error),
+            OrderChangeError::NotAllowed(_) => Self::refused(StatusCode::FORBIDDEN, "has_more_permissions", &error),
             OrderChangeError::NotTrue(_) => Self::refused(StatusCode::CONFLICT, "order_status_not_true", &error),
         }
     }

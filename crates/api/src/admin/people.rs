@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::Path;
 use http::StatusCode;
-use lockstep_admin::{ActivityKind, CartFilter, UserFilter};
+use lockstep_admin::{ActivityKind, CartFilter, List, UserFilter};
 use lockstep_domain::admin::{Activity, CartList, UserDetail, UserList, WishlistList};
 use lockstep_domain::cart::{Cart, Wishlist};
 use lockstep_domain::catalogue::Answer;
@@ -13,7 +13,7 @@ use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
 use super::routes::{StaffRoute, at};
-use super::{Paged, RequireStaff, days, found};
+use super::{Paged, RequireStaff, days, files, found};
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
 use crate::error::ApiError;
@@ -42,7 +42,8 @@ pub(super) fn routes() -> Vec<StaffRoute> {
     Paged<50>,
     ("query" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address, nickname or name"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
-    ("name" = Option<String>, Query, max_length = 100, description = "Part of the nickname or a name")),
+    ("name" = Option<String>, Query, max_length = 100, description = "Part of the nickname or a name"),
+    ("format" = Option<String>, Query, max_length = 100, description = "`json` (default), or `csv` for a file with every row")),
     responses((status = 200, description = "A page of users", body = Answer<UserList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn users(staff: RequireStaff, Paged(page): Paged<50>, ask: Ask) -> Answered {
@@ -51,6 +52,9 @@ pub(crate) async fn users(staff: RequireStaff, Paged(page): Paged<50>, ask: Ask)
         email: ask.text("email")?,
         name: ask.text("name")?,
     };
+    if files::wanted(&ask)? {
+        return files::csv(&staff, List::Users(filter), false).await;
+    }
     let users = staff.office.users(&staff.admin, &filter, page).await?;
     answer::data(StatusCode::OK, &users)
 }
@@ -117,13 +121,19 @@ fn whose(ask: &Ask) -> Result<Option<CartFilter>, ApiError> {
 /// Returns the non-empty carts of users, most recently changed first.
 #[utoipa::path(get, path = "/api/admin/carts", tag = "admin", operation_id = "adminCarts", security(("bearer" = [])), params(
     Paged<20>,
-    ("userId" = Option<Uuid>, Query, description = "Only the cart of this user"),
+    ("userId" = Option<String>, Query, max_length = 100, description = "Only the cart of this user: an ID; empty, all of them"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
-    ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty carts are not stored")),
+    ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty carts are not stored"),
+    ("format" = Option<String>, Query, max_length = 100, description = "`json` (default), or `csv` for a file with every row")),
     responses((status = 200, description = "A page of carts", body = Answer<CartList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn carts(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
-    let carts = match whose(&ask)? {
+    let filter = whose(&ask)?;
+    if files::wanted(&ask)? {
+        let is_empty = filter.is_none();
+        return files::csv(&staff, List::Carts(filter.unwrap_or_default()), is_empty).await;
+    }
+    let carts = match filter {
         Some(filter) => staff.office.carts(&staff.admin, &filter, page).await?,
         None => CartList {
             carts: Vec::new(),
@@ -147,13 +157,19 @@ pub(crate) async fn cart(Path(id): Path<String>, staff: RequireStaff) -> Answere
 /// Returns the non-empty wishlists of users, most recently changed first.
 #[utoipa::path(get, path = "/api/admin/wishlists", tag = "admin", operation_id = "adminWishlists", security(("bearer" = [])), params(
     Paged<20>,
-    ("userId" = Option<Uuid>, Query, description = "Only the wishlist of this user"),
+    ("userId" = Option<String>, Query, max_length = 100, description = "Only the wishlist of this user: an ID; empty, all of them"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
-    ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty wishlists are not stored")),
+    ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty wishlists are not stored"),
+    ("format" = Option<String>, Query, max_length = 100, description = "`json` (default), or `csv` for a file with every row")),
     responses((status = 200, description = "A page of wishlists", body = Answer<WishlistList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn wishlists(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
-    let wishlists = match whose(&ask)? {
+    let filter = whose(&ask)?;
+    if files::wanted(&ask)? {
+        let is_empty = filter.is_none();
+        return files::csv(&staff, List::Wishlists(filter.unwrap_or_default()), is_empty).await;
+    }
+    let wishlists = match filter {
         Some(filter) => staff.office.wishlists(&staff.admin, &filter, page).await?,
         None => WishlistList {
             wishlists: Vec::new(),

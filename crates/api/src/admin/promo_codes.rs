@@ -1,23 +1,29 @@
 //! Promo codes.
 
+use std::collections::BTreeSet;
+
 use axum::extract::Path;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use http::StatusCode;
-use lockstep_admin::{NewPromoCode, PromoCodeChange, PromoCodeError};
+use lockstep_admin::{List, NewPromoCode, PromoCodeChange, PromoCodeError};
+use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
-use lockstep_domain::admin::{Percent, PromoCodeRow, PromoCodeStatistics};
+use lockstep_domain::admin::{Percent, PromoCodeRow, PromoCodeStatistics, PromoTerms, PromoUses};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::staff::Permission;
+use rust_decimal::Decimal;
 use utoipa::OpenApi;
+use uuid::Uuid;
 
 use super::routes::{StaffRoute, at};
-use super::{RequireStaff, found};
+use super::{RequireStaff, files, found};
 use crate::answer::{self, Answered, Message};
-use crate::body::{Body, Given, request_body, uuid_in};
+use crate::body::{Body, Given, request_body, uuid, uuid_in};
 use crate::error::ApiError;
+use crate::params::Ask;
 
 #[derive(OpenApi)]
-#[openapi(paths(list, statistics, one, create, change, delete))]
+#[openapi(paths(list, statistics, one, uses, create, change, delete))]
 pub(super) struct Description;
 
 pub(super) fn routes() -> Vec<StaffRoute> {
@@ -30,16 +36,21 @@ pub(super) fn routes() -> Vec<StaffRoute> {
             .get(Permission::PromotionsRead, one)
             .put(Permission::PromotionsWrite, change)
             .delete(Permission::PromotionsWrite, delete),
+        at("/api/admin/promo-codes/{id}/statistics").get(Permission::PromotionsRead, uses),
     ]
 }
 
-/// Returns the promo codes, newest first.
+/// Returns the promo codes that belong to no batch, newest first.
 ///
 /// Returns at most 10,000.
-#[utoipa::path(get, path = "/api/admin/promo-codes", tag = "admin", operation_id = "adminPromoCodes", security(("bearer" = [])),
-    responses((status = 200, description = "The codes", body = Answer<Vec<PromoCodeRow>>),
+#[utoipa::path(get, path = "/api/admin/promo-codes", tag = "admin", operation_id = "adminPromoCodes", security(("bearer" = [])), params(
+    ("format" = Option<String>, Query, max_length = 100, description = "`json` (default), or `csv` for a file with every row")),
+    responses((status = 200, description = "The codes", body = Answer<Vec<PromoCodeRow>>), (status = 400, description = "Invalid parameter"),
     (status = 403, description = "Not signed in as staff with the permission promotions.read")))]
-pub(crate) async fn list(staff: RequireStaff) -> Answered {
+pub(crate) async fn list(staff: RequireStaff, ask: Ask) -> Answered {
+    if files::wanted(&ask)? {
+        return files::csv(&staff, List::PromoCodes, false).await;
+    }
     answer::data(StatusCode::OK, &staff.office.promo_codes(&staff.admin).await?)
 }
 
@@ -64,15 +75,49 @@ pub(crate) async fn one(Path(id): Path<String>, staff: RequireStaff) -> Answered
     answer::data(StatusCode::OK, &found(code, "Promo code")?)
 }
 
+/// Returns figures about the uses of a promo code.
+#[utoipa::path(get, path = "/api/admin/promo-codes/{id}/statistics", tag = "admin", operation_id = "adminPromoCodeUses", security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "ID of the promo code")),
+    responses((status = 200, description = "The figures", body = Answer<PromoUses>), (status = 400, description = "`id` is not a UUID"),
+    (status = 403, description = "Not signed in as staff with the permission promotions.read"),
+    (status = 404, description = "There is no such code")))]
+pub(crate) async fn uses(Path(id): Path<String>, staff: RequireStaff) -> Answered {
+    let uses = staff.office.promo_code_uses(&staff.admin, uuid_in("id", &id)?).await?;
+    answer::data(StatusCode::OK, &found(uses, "Promo code")?)
+}
+
 request_body! {
     /// A promo code to create.
     struct NewCode {
         /// 2 to 40 letters, digits, `-` and `_`; stored in upper case.
         #[schema(min_length = 2, max_length = 40)]
         code: String = "code",
-        /// Percent of the subtotal, above 0 and at most 100, at most two decimals.
-        #[schema(value_type = f64)]
-        discount: Option<Percent> = "discount" => required_percent(),
+        /// Percent of the subtotal of the items that it holds for, above 0 and at most 100, at most two decimals. Needed
+        /// unless there is an `amount`.
+        #[schema(value_type = Option<f64>)]
+        discount: Option<Percent> = "discount" => percent(),
+        /// EUR off, in place of a percentage; at most what the items cost that it holds for.
+        #[schema(value_type = Option<f64>)]
+        amount: Option<Money> = "amount",
+        /// The least subtotal of an order, EUR; by default none.
+        #[schema(value_type = Option<f64>)]
+        min_order: Option<Money> = "minOrder",
+        /// Only for customers without an order whose money did not go back.
+        first_order_only: Option<bool> = "firstOrderOnly",
+        /// Announced to everybody: what it makes of prices counts for `lowestPrice30d` of games.
+        is_public: Option<bool> = "isPublic",
+        /// Maximum number of orders of one customer; no limit by default.
+        #[schema(value_type = Option<i32>, minimum = 1)]
+        max_uses_per_customer: Option<i64> = "maxUsesPerCustomer" => whole_number(),
+        /// IDs of the games that it holds for; by default all.
+        #[schema(max_items = 500)]
+        game_ids: Option<Vec<String>> = "gameIds",
+        /// IDs of genres: it holds for games of any of these; by default all.
+        #[schema(max_items = 500)]
+        genre_ids: Option<Vec<String>> = "genreIds",
+        /// IDs of platforms: it holds for games of any of these; by default all.
+        #[schema(max_items = 500)]
+        platform_ids: Option<Vec<String>> = "platformIds",
         /// Maximum number of orders that may use it; no limit by default.
         #[schema(value_type = Option<i32>, minimum = 1)]
         max_uses: Option<i64> = "maxUses" => whole_number(),
@@ -91,9 +136,32 @@ request_body! {
         /// 2 to 40 letters, digits, `-` and `_`. The name of a code that orders used does not change.
         #[schema(min_length = 2, max_length = 40)]
         code: Option<String> = "code",
-        /// Percent of the subtotal, above 0 and at most 100, at most two decimals.
+        /// Percent of the subtotal of the items that it holds for, above 0 and at most 100, at most two decimals; in place of
+        /// an amount. 0, as a code with an amount is shown, leaves the amount.
         #[schema(value_type = Option<f64>)]
-        discount: Option<Percent> = "discount" => percent(),
+        discount: Given<Percent> = "discount" => percent_or_zero(),
+        /// EUR off, in place of a percentage.
+        #[schema(value_type = Option<f64>)]
+        amount: Option<Money> = "amount",
+        /// The least subtotal of an order, EUR; `null` for none.
+        #[schema(value_type = Option<f64>)]
+        min_order: Given<Money> = "minOrder" => given_money(),
+        /// Only for customers without an order whose money did not go back.
+        first_order_only: Option<bool> = "firstOrderOnly",
+        /// Announced to everybody: what it makes of prices counts for `lowestPrice30d` of games.
+        is_public: Option<bool> = "isPublic",
+        /// Maximum number of orders of one customer; `null` for no limit.
+        #[schema(value_type = Option<i32>, minimum = 1)]
+        max_uses_per_customer: Given<i64> = "maxUsesPerCustomer" => given_number(),
+        /// IDs of the games that it holds for; an empty list for all.
+        #[schema(max_items = 500)]
+        game_ids: Option<Vec<String>> = "gameIds",
+        /// IDs of genres: it holds for games of any of these; an empty list for all.
+        #[schema(max_items = 500)]
+        genre_ids: Option<Vec<String>> = "genreIds",
+        /// IDs of platforms: it holds for games of any of these; an empty list for all.
+        #[schema(max_items = 500)]
+        platform_ids: Option<Vec<String>> = "platformIds",
         /// Maximum number of orders that may use it; `null` for no limit.
         #[schema(value_type = Option<i32>, minimum = 1)]
         max_uses: Given<i64> = "maxUses" => given_number(),
@@ -115,12 +183,27 @@ request_body! {
 pub(crate) async fn create(staff: RequireStaff, body: Body) -> Answered {
     let (new, form) = body.read::<NewCode>();
     let checked = checked_dates(new.valid_from.as_deref(), new.valid_until.as_deref())
-        .and_then(|dates| Ok((dates, checked_uses(new.max_uses)?)))
-        .and_then(|checked| checked_text(&new.code).map(|()| checked));
-    let ((valid_from, valid_until), max_uses) = form.finish(checked)?;
+        .and_then(|dates| Ok((dates, checked_uses("maxUses", new.max_uses)?)))
+        .and_then(|checked| checked_text(&new.code).map(|()| checked))
+        .and_then(|checked| Ok((checked, checked_worth(new.discount, new.amount, body.has("discount"))?)))
+        .and_then(|checked| {
+            let terms = PromoTerms {
+                amount: new.amount,
+                min_order: new.min_order,
+                first_order_only: new.first_order_only.unwrap_or_default(),
+                is_public: new.is_public.unwrap_or_default(),
+                max_uses_per_customer: checked_uses("maxUsesPerCustomer", new.max_uses_per_customer)?,
+                game_ids: ids("gameIds", new.game_ids)?,
+                genre_ids: ids("genreIds", new.genre_ids)?,
+                platform_ids: ids("platformIds", new.platform_ids)?,
+            };
+            Ok((checked, terms))
+        });
+    let ((((valid_from, valid_until), max_uses), discount), terms) = form.finish(checked)?;
     let new = NewPromoCode {
         code: new.code.trim().to_owned(),
-        discount: new.discount.ok_or(ApiError::Bug(None))?.decimal(),
+        discount,
+        terms,
         max_uses,
         valid_from,
         valid_until,
@@ -143,13 +226,37 @@ pub(crate) async fn change(Path(id): Path<String>, staff: RequireStaff, body: Bo
     let id = uuid_in("id", &id)?;
     let (change, form) = body.read::<CodeChange>();
     let until = change.valid_until.as_ref().map(|until| until.as_deref());
+    let given = |path, sent: Option<Vec<String>>| sent.map(|sent| ids(path, Some(sent))).transpose();
     let checked = checked_dates(change.valid_from.as_deref(), until.flatten())
-        .and_then(|dates| Ok((dates, checked_uses(change.max_uses.flatten())?)))
-        .and_then(|checked| checked_text(change.code.as_deref().unwrap_or_default()).map(|()| checked));
-    let ((valid_from, valid_until), max_uses) = form.finish(checked)?;
+        .and_then(|dates| Ok((dates, checked_uses("maxUses", change.max_uses.flatten())?)))
+        .and_then(|checked| checked_text(change.code.as_deref().unwrap_or_default()).map(|()| checked))
+        .and_then(|checked| match (change.discount, change.amount) {
+            (Some(Some(_)), Some(_)) => Err(fault("amount", "invalid", EITHER)),
+            _ => Ok(checked),
+        })
+        .and_then(|checked| {
+            let per_customer = checked_uses("maxUsesPerCustomer", change.max_uses_per_customer.flatten())?;
+            let lists = [
+                given("gameIds", change.game_ids)?,
+                given("genreIds", change.genre_ids)?,
+                given("platformIds", change.platform_ids)?,
+            ];
+            Ok((checked, per_customer, lists))
+        });
+    let (((valid_from, valid_until), max_uses), per_customer, [games, genres, platforms]) = form.finish(checked)?;
     let change = PromoCodeChange {
         code: change.code.map(|code| code.trim().to_owned()),
-        discount: change.discount.map(Percent::decimal),
+        discount: change
+            .discount
+            .map(|percent| percent.map_or(Decimal::ZERO, Percent::decimal)),
+        amount: change.amount,
+        min_order: change.min_order,
+        first_order_only: change.first_order_only,
+        is_public: change.is_public,
+        max_uses_per_customer: change.max_uses_per_customer.map(|_| per_customer),
+        games,
+        genres,
+        platforms,
         max_uses: change.max_uses.map(|_| max_uses),
         valid_from,
         valid_until: change.valid_until.map(|_| valid_until),
@@ -175,14 +282,14 @@ pub(crate) async fn delete(Path(id): Path<String>, staff: RequireStaff) -> Answe
     answer::message(StatusCode::OK, "The promo code is deleted")
 }
 
-fn fault(path: &'static str, code: &'static str, msg: &'static str) -> Vec<FieldError> {
+pub(super) fn fault(path: &'static str, code: &'static str, msg: &'static str) -> Vec<FieldError> {
     vec![FieldError { path, code, msg }]
 }
 
 type Dates = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// Parses the start and the end of a validity. A day as its end includes that day.
-fn checked_dates(from: Option<&str>, until: Option<&str>) -> Result<Dates, Vec<FieldError>> {
+pub(super) fn checked_dates(from: Option<&str>, until: Option<&str>) -> Result<Dates, Vec<FieldError>> {
     const NOT_A_TIME: &str = "This field must be a time or a day, such as 2027-01-31T10:00:00Z or 2027-01-31";
     let read = |path, text: Option<&str>, of_day| match text.map(str::trim).filter(|text| !text.is_empty()) {
         None => Ok(None),
@@ -192,13 +299,14 @@ fn checked_dates(from: Option<&str>, until: Option<&str>) -> Result<Dates, Vec<F
     };
     let last = NaiveTime::from_hms_milli_opt(23, 59, 59, 999).unwrap_or_default();
     match (read("validFrom", from, NaiveTime::MIN), read("validUntil", until, last)) {
-        (Ok(from), Ok(until)) => Ok((from, until)),
+        // How this API shows no end.
+        (Ok(from), Ok(until)) => Ok((from, until.filter(|until| chrono::Datelike::year(until) < 9999))),
         (from, until) => Err([from.err(), until.err()].into_iter().flatten().flatten().collect()),
     }
 }
 
 /// A time with an offset, one without as UTC, or a day, which stands for a time of it.
-fn moment(text: &str, of_day: NaiveTime) -> Option<DateTime<Utc>> {
+pub(super) fn moment(text: &str, of_day: NaiveTime) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).ok();
     let local = || {
         ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
@@ -227,15 +335,46 @@ fn checked_text(code: &str) -> Result<(), Vec<FieldError>> {
     Ok(())
 }
 
-fn checked_uses(uses: Option<i64>) -> Result<Option<i32>, Vec<FieldError>> {
+const EITHER: &str = "A code has either a discount in percent or an amount";
+
+/// The percentage of a new code: 0 if it has an amount. A percentage that is there and wrong has its own error.
+pub(super) fn checked_worth(
+    discount: Option<Percent>,
+    amount: Option<Money>,
+    has_discount: bool,
+) -> Result<Decimal, Vec<FieldError>> {
+    match (discount, amount) {
+        (Some(percent), None) => Ok(percent.decimal()),
+        (None, Some(_)) => Ok(Decimal::ZERO),
+        (Some(_), Some(_)) => Err(fault("amount", "invalid", EITHER)),
+        (None, None) if has_discount => Err(Vec::new()),
+        (None, None) => Err(fault("discount", "required", "This field is required")),
+    }
+}
+
+/// Most games, genres or platforms that a code names.
+const MAX_IDS: usize = 500;
+
+/// Ids of a list, each once.
+pub(super) fn ids(path: &'static str, sent: Option<Vec<String>>) -> Result<Vec<Uuid>, Vec<FieldError>> {
+    let sent = sent.unwrap_or_default();
+    let ids: Option<BTreeSet<Uuid>> = sent.iter().map(|id| uuid(id)).collect();
+    match ids {
+        Some(ids) if sent.len() <= MAX_IDS => Ok(ids.into_iter().collect()),
+        _ => Err(fault(
+            path,
+            "invalid_id",
+            "This field must be a list of at most 500 ids (UUIDs)",
+        )),
+    }
+}
+
+pub(super) fn checked_uses(path: &'static str, uses: Option<i64>) -> Result<Option<i32>, Vec<FieldError>> {
     uses.map(|uses| {
-        i32::try_from(uses).ok().filter(|uses| *uses > 0).ok_or_else(|| {
-            fault(
-                "maxUses",
-                "out_of_range",
-                "This field must be a whole number, at least 1",
-            )
-        })
+        i32::try_from(uses)
+            .ok()
+            .filter(|uses| *uses > 0)
+            .ok_or_else(|| fault(path, "out_of_range", "This field must be a whole number, at least 1"))
     })
     .transpose()
 }
@@ -259,6 +398,14 @@ impl From<PromoCodeError> for ApiError {
             PromoCodeError::BelowUses => invalid("maxUses", "This code was used more often already"),
             PromoCodeError::Code => invalid("code", "A code has 2 to 40 letters, digits, - and _"),
             PromoCodeError::Discount => invalid("discount", "The discount must be above 0 and at most 100 percent"),
+            PromoCodeError::Amount => invalid("amount", "The amount must be above 0"),
+            PromoCodeError::MinOrder => invalid("minOrder", "The least order must be above 0"),
+            PromoCodeError::MaxUsesPerCustomer => {
+                invalid("maxUsesPerCustomer", "This field must be a whole number, at least 1")
+            }
+            PromoCodeError::NoSuchGame => invalid("gameIds", "There is no such game"),
+            PromoCodeError::NoSuchGenre => invalid("genreIds", "There is no such genre"),
+            PromoCodeError::NoSuchPlatform => invalid("platformIds", "There is no such platform"),
             PromoCodeError::MaxUses => invalid("maxUses", "This field must be a whole number, at least 1"),
             PromoCodeError::Window => invalid("validUntil", "The end must be later than the beginning"),
         }

@@ -14,6 +14,8 @@ impl From<ChangeError> for ApiError {
             ChangeError::SlugTaken(_) => "slug_taken",
             ChangeError::NameTaken(_) => "name_taken",
             ChangeError::InUse(_) => "in_use",
+            ChangeError::Outdated(_) => "outdated",
+            ChangeError::NotSeen(_) => "not_seen",
         };
         Self::refused(StatusCode::CONFLICT, code, &error)
     }

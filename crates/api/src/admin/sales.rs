@@ -2,7 +2,7 @@
 
 use axum::extract::Path;
 use http::StatusCode;
-use lockstep_admin::{Method, TransactionFilter};
+use lockstep_admin::{List, Method, TransactionFilter};
 use lockstep_domain::admin::{Dashboard, OrderDetail, OrderList, Page, TransactionList};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::OrderId;
@@ -12,7 +12,7 @@ use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
 use super::routes::{StaffRoute, at};
-use super::{Paged, RequireStaff, days, found};
+use super::{Paged, RequireStaff, days, files, found};
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
 use crate::params::Ask;
@@ -32,7 +32,8 @@ pub(super) fn routes() -> Vec<StaffRoute> {
 
 /// Returns the key figures of the shop.
 ///
-/// Revenue is the amount paid for orders minus refunds. Days are UTC days.
+/// Revenue is the amount paid for orders minus refunds. Days are days of the
+/// shop's time zone (`timeZone`).
 #[utoipa::path(get, path = "/api/admin/dashboard", tag = "admin", operation_id = "adminDashboard", security(("bearer" = [])),
     responses((status = 200, description = "Current figures", body = Answer<Dashboard>),
     (status = 403, description = "Not signed in as an administrator")))]
@@ -45,13 +46,19 @@ pub(crate) async fn dashboard(staff: RequireStaff) -> Answered {
 /// An unknown status returns an empty list.
 #[utoipa::path(get, path = "/api/admin/orders", tag = "admin", operation_id = "adminOrders", security(("bearer" = [])), params(
     Paged<20>,
-    ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED")),
+    ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
+    ("format" = Option<String>, Query, max_length = 100, description = "`json` (default), or `csv` for a file with every row")),
     responses((status = 200, description = "A page of orders", body = Answer<OrderList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn orders(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
     let status = ask.text("status")?;
+    let as_file = files::wanted(&ask)?;
     let known = |name: &String| OrderStatus::ALL.into_iter().find(|status| status.as_str() == name);
-    let orders = match status.as_ref().map(known) {
+    let status = status.as_ref().map(known);
+    if as_file {
+        return files::csv(&staff, List::Orders(status.flatten()), status == Some(None)).await;
+    }
+    let orders = match status {
         Some(None) => OrderList {
             orders: Vec::new(),
             paging: page.of(0),
@@ -82,7 +89,8 @@ pub(crate) async fn order(Path(id): Path<String>, staff: RequireStaff) -> Answer
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
     ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC"),
-    ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the external reference")),
+    ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the external reference"),
+    ("format" = Option<String>, Query, max_length = 100, description = "`json` (default), or `csv` for a file with every row")),
     responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn transactions(staff: RequireStaff, Paged(page): Paged<100>, ask: Ask) -> Answered {
@@ -99,7 +107,8 @@ pub(crate) async fn transactions(staff: RequireStaff, Paged(page): Paged<100>, a
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
     ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC"),
-    ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the reference outside")),
+    ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the reference outside"),
+    ("format" = Option<String>, Query, max_length = 100, description = "`json` (default), or `csv` for a file with every row")),
     responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn payments(staff: RequireStaff, Paged(page): Paged<20>, ask: Ask) -> Answered {
@@ -111,21 +120,26 @@ async fn listed(staff: &RequireStaff, ask: &Ask, method: Option<Method>, page: P
     let span = days(ask)?;
     let status = ask.text("status")?;
     let known = |name: &String| PaymentStatus::ALL.into_iter().find(|status| status.as_str() == name);
-    let Some(status) = status.as_ref().map_or(Some(None), |name| known(name).map(Some)) else {
-        // No transaction has an unknown status.
+    let status = status.as_ref().map(known);
+    let filter = TransactionFilter {
+        method,
+        status: status.flatten(),
+        from: span.from,
+        until: span.until,
+        transaction_hash: ask.text("transactionHash")?,
+    };
+    // No transaction has an unknown status.
+    let is_empty = status == Some(None);
+    if files::wanted(ask)? {
+        return files::csv(staff, List::Transactions(filter), is_empty).await;
+    }
+    if is_empty {
         let none = TransactionList {
             transactions: Vec::new(),
             paging: page.of(0),
         };
         return answer::data(StatusCode::OK, &none);
-    };
-    let filter = TransactionFilter {
-        method,
-        status,
-        from: span.from,
-        until: span.until,
-        transaction_hash: ask.text("transactionHash")?,
-    };
+    }
     let listed = staff.office.transactions(&staff.admin, &filter, page).await?;
     answer::data(StatusCode::OK, &listed)
 }

@@ -56,7 +56,7 @@ request_body! {
         #[schema(min_length = 1, max_length = 100)]
         name: String = "name",
         /// Slug; by default made from the name of a new entry, and kept when an entry is renamed.
-        #[schema(max_length = 120)]
+        #[schema(max_length = 300)]
         slug: Option<String> = "slug",
         /// What it is, plain text; empty for none.
         #[schema(max_length = 2000)]
@@ -64,24 +64,23 @@ request_body! {
     }
 }
 
-fn form(body: &Body, is_new: bool) -> Result<TermForm, ApiError> {
+fn form(body: &Body) -> Result<TermForm, ApiError> {
     let (entry, form) = body.read::<TermEntry>();
     form.finish(TermForm::new(
         &entry.name,
         entry.slug.as_deref(),
         entry.description.as_deref(),
-        is_new,
     ))
 }
 
 async fn create(staff: &RequireStaff, taxonomy: Taxonomy, body: &Body) -> Answered {
-    let form = form(body, true)?;
+    let form = form(body)?;
     let saved = staff.office.create_term(&staff.admin, taxonomy, &form).await?;
     answer::data(StatusCode::CREATED, &saved)
 }
 
 async fn update(staff: &RequireStaff, taxonomy: Taxonomy, id: &str, body: &Body) -> Answered {
-    let (id, form) = (uuid_in("id", id)?, form(body, false)?);
+    let (id, form) = (uuid_in("id", id)?, form(body)?);
     let saved = staff.office.update_term(&staff.admin, taxonomy, id, &form).await?;
     answer::data(StatusCode::OK, &saved)
 }

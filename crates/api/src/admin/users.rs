@@ -1,6 +1,6 @@
 //! Changes of accounts by staff: names, roles, balances, deletion.
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use http::StatusCode;
 use lockstep_admin::{UserChange, UserChangeError};
 use lockstep_auth::AuthError;
@@ -13,8 +13,9 @@ use lockstep_domain::staff::Permission;
 use utoipa::OpenApi;
 
 use super::money::optional_reason;
-use super::routes::{StaffRoute, at};
+use super::routes::{Confirmed, StaffRoute, at};
 use super::{RequireStaff, found, people};
+use crate::Api;
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, request_body, uuid_in};
 use crate::error::ApiError;
@@ -28,8 +29,8 @@ pub(super) fn routes() -> Vec<StaffRoute> {
         at("/api/admin/users/{id}")
             .get(Permission::UsersRead, people::user)
             .put(Permission::UsersWrite, change)
-            .delete(Permission::UsersDelete, delete),
-        at("/api/admin/users/{id}/role").put(Permission::StaffWrite, change_role),
+            .delete(Confirmed(Permission::UsersDelete), delete),
+        at("/api/admin/users/{id}/role").put(Confirmed(Permission::StaffWrite), change_role),
     ]
 }
 
@@ -79,7 +80,7 @@ request_body! {
     (status = 403, description = "Not signed in as staff with the permission users.write, or the user has more permissions"),
     (status = 404, description = "There is no such user"),
     (status = 409, description = "The balance has changed since it was shown, or was not shown, or this is the last administrator")))]
-pub(crate) async fn change(Path(id): Path<String>, staff: RequireStaff, body: Body) -> Answered {
+pub(crate) async fn change(State(api): Api, Path(id): Path<String>, staff: RequireStaff, body: Body) -> Answered {
     let id = UserId(uuid_in("id", &id)?);
     let (asked, form) = body.read::<UserForm>();
     let checked = (|| {
@@ -96,13 +97,15 @@ pub(crate) async fn change(Path(id): Path<String>, staff: RequireStaff, body: Bo
             balance => Ok(UserChange {
                 names,
                 role,
+                confirmed: false,
                 balance,
                 expected_balance: asked.expected_balance,
                 reason: reason.map(str::to_owned),
             }),
         }
     })();
-    let change = form.finish(checked)?;
+    let mut change = form.finish(checked)?;
+    change.confirmed = change.role.is_some() && api.shop.auth().is_confirmed(&staff.admin).await?;
     let user = staff.office.change_user(&staff.admin, id, &change).await?;
     answer::data(StatusCode::OK, &found(user, "User")?)
 }
@@ -153,12 +156,14 @@ impl From<UserChangeError> for ApiError {
         let code = match &error {
             UserChangeError::BalanceChanged { .. } => "balance_changed",
             UserChangeError::BalanceNotSeen => "balance_not_seen",
+            UserChangeError::NotConfirmed => "confirmation_needed",
             UserChangeError::Account(_) | UserChangeError::Adjust(_) | UserChangeError::Store(_) => "",
         };
         match error {
             UserChangeError::Account(error) => AuthError::from(error).into(),
             UserChangeError::Adjust(error) => error.into(),
             UserChangeError::Store(error) => error.into(),
+            error @ UserChangeError::NotConfirmed => Self::refused(StatusCode::FORBIDDEN, code, &error),
             error => Self::refused(StatusCode::CONFLICT, code, &error),
         }
     }

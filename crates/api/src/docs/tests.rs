@@ -129,13 +129,22 @@ fn parameters_declare_their_enforced_types_and_bounds() {
             assert!(!schema.to_string().contains("null"), "{address} {name}: {schema}");
             *seen.entry(name).or_default() += 1;
             match name {
-                "page" | "pageSize" | "limit" | "count" => {
+                "page" | "pageSize" | "perPage" | "limit" | "count" => {
                     assert_eq!(schema["type"], "integer", "{address} {name}");
                     assert_eq!(schema["minimum"], 1, "{address} {name}");
                     assert!(schema["maximum"].is_u64(), "{address} {name}");
                 }
-                "multiplayer" | "hasItems" | "active" => assert_eq!(schema["type"], "boolean", "{address} {name}"),
-                "sort" | "pricePreset" => assert!(schema["$ref"].is_string(), "{address} {name}: {schema}"),
+                "multiplayer" | "hasItems" | "active" | "activated" | "activeOnly" | "dryRun" | "review"
+                | "troubled" => {
+                    assert_eq!(schema["type"], "boolean", "{address} {name}");
+                }
+                "version" => {
+                    assert_eq!(schema["type"], "integer", "{address} {name}");
+                    assert!(schema["minimum"].is_u64(), "{address} {name}");
+                }
+                "sort" | "pricePreset" | "state" | "kind" => {
+                    assert!(schema["$ref"].is_string(), "{address} {name}: {schema}");
+                }
                 "minPrice" | "maxPrice" => {
                     assert_eq!(schema["type"], "number", "{address} {name}");
                     assert_eq!(schema["minimum"].as_f64(), Some(0.0), "{address} {name}");

@@ -254,7 +254,7 @@ async fn the_profile_as_it_was_served_is_accepted() {
     let id = "0198c0de-0000-4000-8000-000000000007";
     let path = format!("/avatars/{id}.webp");
     for (stored, served) in [
-        (path.as_str(), format!("http://127.0.0.1:8080{path}")),
+        (path.as_str(), format!("http://127.0.0.1:8080/api{path}")),
         (
             "http://pictures.example/ada.png",
             "http://pictures.example/ada.png".to_owned(),

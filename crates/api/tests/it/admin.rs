@@ -90,6 +90,8 @@ async fn orders_are_listed_with_their_owner_units_and_transaction() {
     let (paid, total) = (&detail["transaction"]["amount"], &detail["total"]);
     assert_eq!(paid.to_string(), format!("-{total}"));
     assert!(detail["items"][0]["game"]["price"].is_number());
+    // Without a key, none is activated.
+    assert_eq!(detail["items"][0]["keyActivated"], false);
 }
 
 #[tokio::test]
@@ -201,6 +203,13 @@ async fn transactions_are_filtered_by_method_status_day_and_reference() {
     }
     let part = root.get("/api/admin/payments/transactions?method=car").await;
     assert_eq!((paging(&part).0, paging(&part).2), (1, 20));
+    // By provider, and by the type of all methods of payment, as screens offer them.
+    for (method, total) in [("TEST", 1), ("TERMINAL", 1), ("STRIPE", 0), ("balance", 1)] {
+        let listed = root
+            .get(&format!("/api/admin/payments/transactions?method={method}"))
+            .await;
+        assert_eq!(paging(&listed).0, total, "{method}");
+    }
     let row = &part.data()["transactions"][0];
     assert_eq!(
         (&row["user"]["email"], &row["amount"]),

@@ -14,7 +14,6 @@ async fn invalid_parameters_are_refused_by_name() {
     let bad = [
         ("page", "/api/games?page=0".to_owned()),
         ("page", "/api/games?page=-1".to_owned()),
-        ("page", "/api/games?page=".to_owned()),
         ("page", "/api/games?page=one".to_owned()),
         ("page", "/api/games?page=1.5".to_owned()),
         ("page", "/api/games?page=1000001".to_owned()),
@@ -66,9 +65,8 @@ async fn invalid_parameters_are_refused_by_name() {
         ("id", "/api/games/0192f0c1-0000-7000-8000-00000000000g".to_owned()),
         ("id", "/api/games/0192f0c100007000800000000000000a".to_owned()),
         ("id", "/api/games/%7B0192f0c1-0000-7000-8000-000000000001%7D".to_owned()),
-        ("id", "/api/games/x/similar".to_owned()),
         ("slug", "/api/games/slug/%00".to_owned()),
-        ("slug", format!("/api/games/slug/{long}x")),
+        ("slug", format!("/api/games/slug/{long}{long}{long}x")),
         ("path", "/api/games/slug/%ff".to_owned()),
         ("path", "/api/games/slug/%zz".to_owned()),
         ("path", "/api/games/by-genre/50%".to_owned()),

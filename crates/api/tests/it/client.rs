@@ -83,9 +83,11 @@ impl<'s> Client<'s> {
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(path)
-            .header("content-type", "application/json")
             .header("user-agent", "Browser/1.0")
             .extension(ConnectInfo(self.address));
+        if headers.iter().all(|(name, _)| *name != "content-type") {
+            request = request.header("content-type", "application/json");
+        }
         if let Some(session) = self.session() {
             request = request.header("cookie", format!("theme=dark; sessionId={session}"));
         }

@@ -77,6 +77,11 @@ async fn concurrent_writes_during_account_deletion_leave_nothing_behind() {
             ("POST", format!("/api/user/stock-alerts/{}", gone.id), json!({})),
             (
                 "POST",
+                "/api/checkout".into(),
+                json!({"items": [{"gameId": games[3].id, "quantity": 2}]}),
+            ),
+            (
+                "POST",
                 "/api/orders".into(),
                 json!({"items": [{"gameId": games[3].id, "quantity": 1}]}),
             ),

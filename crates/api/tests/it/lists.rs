@@ -55,6 +55,21 @@ async fn best_sellers_are_found_by_name_and_by_slug_in_any_case() {
 }
 
 #[tokio::test]
+async fn a_shop_that_has_counted_no_sales_shows_its_most_popular_games() {
+    let shop = Shop::open().await;
+    shop.put(&[
+        popular("Low", 1),
+        popular("High", 2),
+        popular("Sold out", 3).with(|game| game.in_stock = false),
+    ])
+    .await;
+    assert_eq!(
+        titles(&shop.get("/api/games/best-sellers").await.data()),
+        ["High", "Low"]
+    );
+}
+
+#[tokio::test]
 async fn a_genre_without_games_shows_the_best_sellers() {
     let shop = Shop::open().await;
     shop.put(&[

@@ -271,12 +271,40 @@ async fn only_signed_reports_are_credited_and_each_once() {
 }
 
 #[tokio::test]
-async fn the_terminal_webhook_of_the_existing_shop_is_absent() {
+async fn the_terminal_webhook_of_the_existing_shop_is_gone() {
     let shop = Shop::open().await;
     let answer = Client::new(&shop)
         .post("/api/payment/terminal-webhook", json!({}))
         .await;
-    assert_eq!(answer.failure().0, 404);
+    assert_eq!(answer.failure(), (410, "gone".to_owned()));
+}
+
+#[tokio::test]
+async fn nobody_refunds_a_delivered_key_to_themselves() {
+    let shop = Shop::open().await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let manager = Client::new(&shop);
+    let user = manager.register("manager@example.org").await;
+    shop.db
+        .execute("update users set staff_role = 'MANAGER' where email = 'manager@example.org'")
+        .await;
+    fund(&shop, &user, "20").await;
+    let order = manager
+        .post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
+        .await
+        .json()["data"]
+        .take();
+    shop.db
+        .deliver(order["copies"][0]["id"].as_str().unwrap().parse().unwrap())
+        .await;
+    let purchase = manager.get("/api/user/transactions").await.data()[0]["id"].take();
+    let refund = format!("/api/admin/payments/transactions/{}/refund", purchase.as_str().unwrap());
+    let refused = manager.post(&refund, json!({"reason": "mine"})).await;
+    assert_eq!(refused.failure(), (403, "own_purchase".into()));
+    let root = crate::catalogue_by_staff::root(&shop).await;
+    assert_eq!(root.post(&refund, json!({})).await.status, 200, "somebody else may");
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -509,4 +537,95 @@ async fn repeated_admin_calls_with_one_key_apply_once() {
     assert_eq!(ada.cart().await, [("Portal".to_owned(), 2)]);
     assert_eq!(balance(&ada).await, json!(19.0));
     shop.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn an_order_is_paid_directly_and_followed() {
+    let shop = Shop::open().await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.org").await;
+    fund(&shop, &user, "4").await;
+    let wanted = |quantity: u32| json!({"items": [{"gameId": game.id, "quantity": quantity}]});
+    let price: Value = ada.get(&format!("/api/games/{}", game.id)).await.data()["price"].clone();
+    let total = price.as_f64().unwrap();
+    let key = [("idempotency-key", "k")];
+    let begin = async |quantity| {
+        ada.send_with("POST", "/api/checkout", wanted(quantity).to_string(), &key)
+            .await
+    };
+    let answer = begin(1).await;
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    let begun = answer.data();
+    assert_eq!(
+        (&begun["status"], &begun["total"], &begun["amount"]),
+        (&json!("WAITING"), &price, &json!(total - 4.0))
+    );
+    let path = format!("/api/checkout/{}", begun["id"].as_str().unwrap());
+    assert_eq!(ada.get(&path).await.data(), begun);
+    assert_eq!(begin(1).await.data(), begun, "the same call, the same payment");
+    assert_eq!(begin(2).await.failure(), (409, "idempotency_key_reused".to_owned()));
+
+    decide(&shop, &answer, Decision::Pay).await;
+    let placed = ada.get(&path).await.data();
+    assert_eq!(
+        (&placed["status"], placed.get("redirectUrl"), placed.get("reason")),
+        (&json!("PLACED"), None, None)
+    );
+    let order = ada
+        .get(&format!("/api/orders/{}", placed["orderId"].as_str().unwrap()))
+        .await
+        .data();
+    assert_eq!(
+        (&order["total"], &order["paymentStatus"]),
+        (&price, &json!("COMPLETED"))
+    );
+    assert_eq!(balance(&ada).await, json!(0.0));
+    // It belongs to its user.
+    let bob = Client::new(&shop);
+    let bobs = bob.register("bob@example.org").await;
+    assert_eq!(bob.get(&path).await.failure(), (404, "not_found".to_owned()));
+    assert_eq!(
+        bob.get("/api/checkout/x").await.failure(),
+        (400, "invalid_parameter".to_owned())
+    );
+    // A balance that suffices pays for everything.
+    fund(&shop, &bobs, "500").await;
+    let bought = bob.post("/api/checkout", wanted(1)).await.data();
+    assert_eq!(
+        (&bought["status"], bought.get("id"), &bought["amount"]),
+        (&json!("PLACED"), None, &json!(0.0))
+    );
+    shop.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_checkout_that_cannot_be_begun_orders_and_pays_nothing() {
+    let shop = Shop::open().await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"items": [{"gameId": game.id, "quantity": 1}]});
+        body[field] = value;
+        body
+    };
+    for (body, code) in [
+        (with("expectedTotal", json!(0.01)), (409, "price_risen")),
+        (with("expectedPayment", json!(0.01)), (400, "insufficient_balance")),
+        (with("paymentMethod", json!("cash")), (400, "unknown_payment_method")),
+        (with("promoCode", json!("NONE")), (400, "invalid_promo_code")),
+        (with("consent", json!("1999-01")), (400, "unknown_consent_wording")),
+        (with("items", json!([])), (400, "empty_order")),
+        (
+            with("items", json!([{"gameId": Uuid::new_v4(), "quantity": 1}])),
+            (404, "game_not_found"),
+        ),
+    ] {
+        let (status, name) = ada.post("/api/checkout", body.clone()).await.failure();
+        assert_eq!((status, name.as_str()), code, "{body}");
+    }
+    assert_eq!(shop.db.count("top_ups").await + shop.db.count("orders").await, 0);
 }

@@ -6,6 +6,9 @@ use axum::body::Body;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use http::{Request, StatusCode};
+use lockstep_domain::cached::ValueKey;
+use lockstep_domain::ids::OrderId;
+use lockstep_domain::purchase::OrderView;
 use serde_json::{Value, json};
 use sqlx::types::Uuid;
 use tower::ServiceExt as _;
@@ -37,7 +40,7 @@ fn one(game: Uuid) -> Value {
 }
 
 /// Delivers the unit with a key sealed by the shop's vault.
-async fn deliver(shop: &Shop, copy: &str, key: &str) -> Uuid {
+pub(crate) async fn deliver(shop: &Shop, copy: &str, key: &str) -> Uuid {
     let id = shop.db.deliver(copy.parse().unwrap()).await;
     let sealed = shop
         .keys
@@ -269,6 +272,8 @@ async fn orders_require_a_signed_in_user() {
         ("GET", "/api/user/transactions".to_owned()),
         ("POST", "/api/payment/balance-top-up".to_owned()),
         ("GET", format!("/api/payment/top-ups/{id}")),
+        ("POST", "/api/checkout".to_owned()),
+        ("GET", format!("/api/checkout/{id}")),
     ] {
         let answer = stranger.send(method, &path, "{}").await;
         assert_eq!(answer.failure().0, 401, "{method} {path}");
@@ -316,14 +321,28 @@ async fn orders_and_keys_of_other_users_are_not_found() {
         Some(&*format!("attachment; filename=\"key-{key}.txt\""))
     );
     assert_eq!(file.header("cache-control"), Some("no-store"));
-    // A list shows no key, and every access to one is recorded.
-    let list = ada.get("/api/orders").await;
-    assert!(!String::from_utf8_lossy(&list.bytes).contains("AAAA-BBBB"));
-    let looks: Vec<String> = sqlx::query_scalar("select how from key_reveals order by at")
-        .fetch_all(&shop.db.sql)
+    // The lists show it, too, and every access is recorded: none is answered from a cache.
+    for list in ["/api/orders", "/api/user/orders", "/api/orders"] {
+        let answer = ada.get(list).await;
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.data()[0]["keys"][0]["key"], "AAAA-BBBB", "{list}");
+    }
+    let cached: OrderId = order["id"].as_str().unwrap().parse().unwrap();
+    let cached = shop
+        .cases
+        .cache()
+        .find(ValueKey::order(cached), |_| unreachable!("it is cached"))
         .await
         .unwrap();
-    assert_eq!(looks, ["API", "FILE"]);
+    let cached: OrderView = cached.unwrap().value().unwrap();
+    assert_eq!(cached.keys[0].key, None, "without the key");
+    let looks: Vec<(String, i64)> =
+        sqlx::query_as("select how, sum(count) from key_reveals where game_key_id = $1 group by how order by how")
+            .bind(key)
+            .fetch_all(&shop.db.sql)
+            .await
+            .unwrap();
+    assert_eq!(looks, [("API".to_owned(), 4), ("FILE".to_owned(), 1)]);
     shop.db.assert_books_balance().await;
 }
 

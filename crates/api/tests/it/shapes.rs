@@ -83,6 +83,8 @@ async fn every_endpoint_returns_the_documented_json() {
         ("/api/games/slug/plain", plain()),
         (&format!("/api/games/{ID}"), alone()),
         (&format!("/api/games/{ID}/similar"), json!([])),
+        // A front-end may ask with a slug; what is no ID is no game's.
+        ("/api/games/portal/similar", json!([])),
         ("/api/games/best-sellers", only_rich.clone()),
         ("/api/games/new-in-catalog", only_rich.clone()),
         ("/api/games/preorders", json!([plain()])),
@@ -107,7 +109,7 @@ async fn every_endpoint_returns_the_documented_json() {
         ("/api/games/collections", json!([])),
         (
             "/api/games/autocomplete?q=killing",
-            json!([{"id": ID, "title": "Killing Floor 2", "name": "Killing Floor 2", "offer": {"en": "", "de": ""},
+            json!([{"id": ID, "title": "Killing Floor 2", "name": "Killing Floor 2", "offer": {"en": "", "de": "", "fr": "", "es": "", "pl": ""},
                     "image": "https://images.example.org/kf2", "slug": "killing-floor-2", "relevanceScore": 0.95}]),
         ),
     ];

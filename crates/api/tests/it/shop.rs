@@ -5,11 +5,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use http::Request;
-use lockstep_api::{ApiState, Settings, SupplierState, SupplierStatus};
+use lockstep_admin::BackOffice;
+use lockstep_api::{ApiState, Settings, SupplierState, SupplierStatus, WebhookTally};
 use lockstep_auth::{Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
 use lockstep_clock::ManualClock;
 use lockstep_domain::Secret;
+use lockstep_domain::consent::ConsentMode;
+use lockstep_domain::law::Duties;
 use lockstep_payments::Relay;
 use lockstep_store::Store;
 use lockstep_testkit::{TestDb, shop};
@@ -40,6 +43,7 @@ pub(crate) struct Shop {
     pub(crate) router: Router,
     pub(crate) supplier: watch::Sender<SupplierStatus>,
     pub(crate) closing: CancellationToken,
+    pub(crate) webhooks: Arc<WebhookTally>,
     /// The time of this process; stands still until a test moves it.
     pub(crate) clock: ManualClock,
 }
@@ -88,7 +92,18 @@ impl Shop {
             secrets: TokenSecrets::new(&access.repeat(32), &refresh.repeat(32)).unwrap(),
             ..shop::accounts()
         };
-        Self::assemble_with(db, store, Settings::default(), Config::default(), accounts).await
+        Self::assemble_with(db, store, Settings::default(), Config::default(), accounts, |office| {
+            office
+        })
+        .await
+    }
+
+    /// A shop whose use cases of staff are changed by `office`.
+    pub(crate) async fn open_with_office(office: impl FnOnce(BackOffice) -> BackOffice) -> Self {
+        let db = Arc::new(TestDb::new().await);
+        let store = db.store.clone();
+        let accounts = shop::accounts();
+        Self::assemble_with(db, store, Settings::default(), Config::default(), accounts, office).await
     }
 
     async fn assemble(db: Arc<TestDb>, store: Store, settings: Settings, config: Config, limits: bool) -> Self {
@@ -96,7 +111,7 @@ impl Shop {
             limits,
             ..shop::accounts()
         };
-        Self::assemble_with(db, store, settings, config, accounts).await
+        Self::assemble_with(db, store, settings, config, accounts, |office| office).await
     }
 
     async fn assemble_with(
@@ -105,6 +120,28 @@ impl Shop {
         settings: Settings,
         config: Config,
         accounts: lockstep_auth::Settings,
+        office: impl FnOnce(BackOffice) -> BackOffice,
+    ) -> Self {
+        let consent = ConsentMode::Development;
+        Self::assemble_asking(consent, db, store, settings, config, accounts, office).await
+    }
+
+    /// A shop in which `consent` says who asks for consent.
+    pub(crate) async fn open_asking(consent: ConsentMode) -> Self {
+        let db = Arc::new(TestDb::new().await);
+        let (store, accounts) = (db.store.clone(), shop::accounts());
+        let (settings, config) = (Settings::default(), Config::default());
+        Self::assemble_asking(consent, db, store, settings, config, accounts, |office| office).await
+    }
+
+    async fn assemble_asking(
+        consent: ConsentMode,
+        db: Arc<TestDb>,
+        store: Store,
+        settings: Settings,
+        config: Config,
+        accounts: lockstep_auth::Settings,
+        office: impl FnOnce(BackOffice) -> BackOffice,
     ) -> Self {
         let clock = ManualClock::at_present();
         let accounts = lockstep_auth::Settings {
@@ -122,18 +159,29 @@ impl Shop {
             "http://shop.example",
             Some(relay),
         );
-        let cases = shop::process(store.clone(), config, accounts, payments).await;
+        let law = (consent, Duties::default());
+        let cases = shop::process_under(law, store.clone(), config, accounts, payments).await;
         let (supplier, seen) = watch::channel(SupplierStatus {
             state: SupplierState::Sandbox,
             since: date("2026-01-01"),
         });
         let closing = CancellationToken::new();
+        let webhooks = Arc::<WebhookTally>::default();
+        let limits = cases.auth().limits().clone();
+        let emails = lockstep_admin::EmailSettings::default();
+        let budget = lockstep_admin::ReplacementBudget {
+            a_day: "50.00".parse().unwrap(),
+            ..Default::default()
+        };
+        let key_service = lockstep_admin::KeyService::new(keys.clone(), emails, limits).with_budget(budget);
         let router = lockstep_api::router(ApiState {
             shop: cases.clone(),
-            office: lockstep_admin::BackOffice::new(store),
+            office: office(BackOffice::new(store, key_service).with_news(cases.cache().news())),
             settings: Arc::new(settings),
             metrics: Arc::new(|| "lockstep_up 1\n".to_owned()),
+            webhooks: Arc::clone(&webhooks),
             supplier: seen,
+            event_secrets: None,
             closing: closing.clone(),
         });
         Self {
@@ -144,6 +192,7 @@ impl Shop {
             router,
             supplier,
             closing,
+            webhooks,
             clock,
         }
     }

@@ -80,7 +80,14 @@ async fn names_are_changed_and_the_answer_is_that_of_get() {
     ] {
         let answer = support.put(&path, json!({field: wrong})).await;
         assert_eq!(answer.failure(), (400, "validation_failed".into()), "{field} {wrong}");
-        assert_eq!(answer.json()["error"]["errors"][0]["path"], field, "{field} {wrong}");
+        let error = answer.json()["error"].take();
+        assert_eq!(error["errors"][0]["path"], field, "{field} {wrong}");
+        // Screens of staff show the message and nothing else.
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(&format!("Validation failed: {field}: ")),
+            "{message}"
+        );
     }
 }
 
@@ -94,7 +101,10 @@ async fn a_new_balance_is_booked_and_refused_when_it_changed_since_it_was_shown(
     let unseen = owner.put(&path, json!({"balance": 25})).await;
     assert_eq!(unseen.failure(), (409, "balance_not_seen".into()));
     assert_eq!(owner.get(&path).await.data()["balance"], json!(20.0));
-    let set = owner.put(&path, json!({"balance": 25.5, "reason": "a gift"})).await;
+    // Clients add amounts in binary floating point.
+    let sum = 25.5 + 16.0 * f64::EPSILON;
+    assert_eq!(sum.to_string(), "25.500000000000004");
+    let set = owner.put(&path, json!({"balance": sum, "reason": "a gift"})).await;
     assert_eq!(set.data()["balance"], json!(25.5));
     let booked = ada.get("/api/user/transactions").await.data()[0].take();
     assert_eq!(
@@ -150,12 +160,17 @@ async fn a_form_of_another_window_books_nothing() {
         )
         .await;
     owner.get(&path).await;
-    for stale in [10, 12] {
+    for stale in [12, 10] {
         let answer = owner
             .put(&path, json!({"balance": stale, "nickname": "Countess"}))
             .await;
         assert_eq!(answer.failure(), (409, "balance_changed".into()), "{stale}");
     }
+    // Looking again, as the refusal says, is enough; and the other window's form stays refused.
+    owner.get(&path).await;
+    let stale = owner.put(&path, json!({"balance": 10})).await;
+    assert_eq!(stale.failure(), (409, "balance_changed".into()));
+    owner.get(&path).await;
     assert_eq!(shop.db.count("transactions where method = 'ADJUSTMENT'").await, 0);
     assert_eq!(
         owner

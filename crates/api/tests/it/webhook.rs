@@ -89,6 +89,7 @@ async fn an_event_signed_in_javascript_form_is_accepted() {
     let other = body.replace("10.0", "10.1").replace("e1", "e2");
     assert_eq!(post(&shop, other).await.0, 401, "another amount was not signed");
     assert_eq!(shop.db.count("webhook_events").await, 1);
+    assert_eq!(shop.webhooks.counts(), (2, 1), "received, and refused");
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
     let made = make(config, &database, &email, &password).await;
     database.close().await;
     let made = made?;
+    let console = config.console_url();
     let shown = (made != AdminMade::Promoted && made_up).then_some(password.as_str());
     output.result(
         &serde_json::json!({
@@ -47,6 +48,7 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
             "created": made == AdminMade::Created,
             "promoted": made != AdminMade::Created,
             "password": shown,
+            "console": console,
         }),
         || {
             let mut words = match made {
@@ -65,6 +67,8 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
             if config.production {
                 words.push_str("\nIn production an admin also needs an authenticator: log in and set one up.");
             }
+            words.push_str("\nThe console: ");
+            words.push_str(&console);
             words
         },
     )

@@ -1,9 +1,9 @@
-//! `lockstep backup` and `lockstep restore`: the private database, the secrets that open its sealed values, and unsent
-//! e-mails, in one folder.
+//! `lockstep backup` and `lockstep restore`: the database, the secrets that open its sealed values, unsent e-mails and the spool
+//! of this machine, in one folder.
 //!
 //! A backup is written to a temporary folder next to the target and renamed when it is complete; a restore is one
-//! transaction. Both refuse to overwrite anything without `--force`. A database named by `DATABASE_URL` is backed up
-//! with its own tools.
+//! transaction. Both refuse to overwrite anything without `--force`. A database named by `DATABASE_URL` is restored with its own
+//! tools: it has users and settings that a backup does not know.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -38,7 +38,6 @@ struct Done {
 
 /// Writes a backup to `folder`.
 pub(crate) async fn backup(config: &Config, folder: &Path, force: bool, output: Output) -> Result<()> {
-    refuse_foreign(config)?;
     let there = fs::symlink_metadata(folder).is_ok();
     ensure!(
         force || !there,
@@ -95,11 +94,17 @@ async fn write(config: &Config, folder: &Path) -> Result<Done> {
         Ok(program) => {
             let mut command = Command::new(program);
             command.args(["--format=custom", "--no-owner", "--file"]).arg(&dump);
-            command.arg("--dbname").arg(&database.url);
+            let (url, password) = database.url_and_password();
+            command.arg("--dbname").arg(url);
+            command.envs(password.map(|password| ("PGPASSWORD", password)));
             finish(command, "pg_dump").await
         }
         Err(error) => Err(anyhow::anyhow!("{error:#}")),
     };
+    if result.is_ok() {
+        // The backup is good without this record, which the console's first day looks for.
+        let _noted = lockstep_store::backups::note(&database.store, &lockstep_fulfilment::machine()).await;
+    }
     database.close().await;
     result?;
     fs::set_permissions(&dump, Permissions::from_mode(0o600))?;
@@ -175,7 +180,7 @@ async fn read(database: &Database, dump: &Path, force: bool) -> Result<()> {
 fn refuse_foreign(config: &Config) -> Result<()> {
     if config.database_url.is_some() {
         bail!(
-            "DATABASE_URL names a database of your own: back it up with pg_dump or your provider's tools, and store the secrets of LOCKSTEP_KEY_SECRET with it"
+            "DATABASE_URL names a database of your own: restore database.dump of the backup with pg_restore into an empty database, then run `lockstep verify` on it"
         );
     }
     Ok(())

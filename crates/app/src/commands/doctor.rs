@@ -1,11 +1,14 @@
 //! `lockstep doctor`: checks every dependency and every invariant that can be checked, changes nothing, and prints a
 //! remedy for each problem.
 
+mod address;
 mod answers;
 mod audit;
+mod backup;
 mod clock;
 mod copies;
 mod deliveries;
+mod demo_owner;
 mod disk;
 mod mail;
 mod mail_server;
@@ -14,11 +17,15 @@ mod pooler;
 mod promo;
 mod provider;
 mod redis;
+mod schedule;
 mod sealed;
 mod settings;
 mod settings_file;
 mod spool;
 mod suitable;
+mod vat;
+mod verified;
+mod webhooks;
 mod writes;
 
 use std::process::ExitCode;
@@ -26,6 +33,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use lockstep_admin::FirstStep;
+use lockstep_domain::admin::SupplierEnvironment;
+use lockstep_domain::consent::ConsentMode;
+use lockstep_domain::law::Duty;
+use lockstep_store::Store;
+use lockstep_store::admin::g2a_settings;
 use lockstep_store::fulfilment::incidents;
 use lockstep_store::sync::{freshness, recent_runs};
 use serde::Serialize;
@@ -33,25 +46,25 @@ use serde::Serialize;
 use crate::config::{Config, Supplier as Configured, operator};
 use crate::database::{Database, Use};
 use crate::output::Output;
-use crate::supplier::Supplier;
+use crate::supplier::{Supplier, accounts};
 
 pub(crate) use payments::{in_words as top_up_in_words, remedy as remedy_of_top_up};
 
 /// The result of one check.
 #[derive(Debug, Serialize)]
-struct Finding {
-    what: &'static str,
-    state: State,
+pub(crate) struct Finding {
+    pub(crate) what: &'static str,
+    pub(crate) state: State,
     /// What the check found.
-    seen: String,
+    pub(crate) seen: String,
     /// What to do about it, if there is a problem.
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
+    pub(crate) remedy: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(crate) enum State {
     Well,
     Note,
     Wrong,
@@ -94,6 +107,72 @@ const NO_DATABASE: &str =
 
 /// Runs the checks and prints the findings; exits with 1 if something is wrong. Sends a test e-mail to `send_mail`.
 pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>) -> Result<ExitCode> {
+    let mut findings = around(config, send_mail).await;
+    match Database::open(config, Use::Join).await {
+        Ok(database) => {
+            findings.push(Finding::well("database", database.place.clone()));
+            look_at(config, &database, send_mail, &mut findings).await;
+            database.close().await;
+        }
+        Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), NO_DATABASE)),
+    }
+    let wrong = number_wrong(&findings);
+    output.list(&findings, || in_words(&findings))?;
+    Ok(if wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The same checks by a process that has the database open.
+pub(crate) async fn examine(config: &Config, database: &Database) -> Vec<Finding> {
+    let mut findings = around(config, None).await;
+    findings.push(Finding::well("database", database.place.clone()));
+    look_at(config, database, None, &mut findings).await;
+    findings
+}
+
+/// What a shop needs before it sells: the few checks that answer within seconds.
+pub(crate) async fn first_day(config: &Config, database: &Database) -> Vec<(FirstStep, Finding)> {
+    let mut found = Vec::new();
+    for step in [
+        FirstStep::Supplier,
+        FirstStep::Payments,
+        FirstStep::Mail,
+        FirstStep::Address,
+        FirstStep::Legal,
+        FirstStep::Prices,
+        FirstStep::Backup,
+    ] {
+        let mut findings = Vec::new();
+        part(step.name(), &mut findings, async |found| match step {
+            FirstStep::Supplier => look_at_supplier(config, database, found).await,
+            FirstStep::Payments => found.extend(provider::look(config).await),
+            FirstStep::Mail => {
+                mail_server::look(config, None, found).await;
+                mail_server::look_at_active(config, database, None, found).await;
+            }
+            FirstStep::Address => found.push(address::look(config)),
+            FirstStep::Legal => found.push(address::look_at_legal_pages(config, &database.store).await),
+            FirstStep::Prices => found.push(address::look_at_prices(config, &database.store).await),
+            FirstStep::Backup => found.push(backup::look(&database.store, config.clock.now()).await),
+            FirstStep::SecondFactor => {}
+        })
+        .await;
+        // The one that asks for the most.
+        let worst = findings.into_iter().max_by_key(|finding| match finding.state {
+            State::Well => 0,
+            State::Note => 1,
+            State::Wrong => 2,
+        });
+        found.extend(worst.map(|finding| (step, finding)));
+    }
+    found
+}
+
+/// What needs no database.
+async fn around(config: &Config, send_mail: Option<&str>) -> Vec<Finding> {
     let mut findings = vec![Finding::well(
         "configuration",
         if config.production {
@@ -104,51 +183,126 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
     )];
     if config.production {
         findings.push(look_at_operator(config));
+        findings.push(look_at_duties(config));
     }
     findings.extend(settings_file::look(config));
     findings.extend(disk::look(config));
-    findings.push(provider::look(config).await);
-    mail_server::look(config, send_mail, &mut findings).await;
-    match Database::open(config, Use::Join).await {
-        Ok(database) => {
-            findings.push(Finding::well("database", database.place.clone()));
-            findings.extend(suitable::look(&database.store).await);
-            if let Some(pooler) = pooler::look(&database.store).await {
-                findings.push(pooler);
-            }
-            if look_at_schema(&database, &mut findings).await {
-                findings.push(writes::look(&database).await);
-                findings.push(copies::look(&database.store).await);
-                findings.extend(clock::look_at_database(&database.store, &config.clock).await);
-                look_at_data(&database, config.clock.now(), &mut findings).await;
-                findings.push(audit::look(&database.store).await);
-                look_at_buying(&database, &mut findings).await;
-                spool::look(config, &database, &mut findings).await;
-                answers::look(&database, &mut findings).await;
-                sealed::look(config, &database, &mut findings).await;
-                findings.extend(settings::look(config, &database.store).await);
-                payments::look(&database.store, &mut findings).await;
-                findings.extend(deliveries::look(&database.store).await);
-                mail::look(&database.store, config.clock.now(), &mut findings).await;
-                promo::look(config, &database, &mut findings).await;
-                findings.push(redis::look(config, &database).await);
-                look_at_supplier(config, &database, &mut findings).await;
-            }
-            database.close().await;
-        }
-        Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), NO_DATABASE)),
-    }
-    let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
-    output.list(&findings, || in_words(&findings, wrong))?;
-    Ok(if wrong == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    part("provider", &mut findings, async |found| {
+        found.extend(provider::look(config).await);
     })
+    .await;
+    part("mail server", &mut findings, async |found| {
+        mail_server::look(config, send_mail, found).await;
+    })
+    .await;
+    findings
 }
 
-fn in_words(findings: &[Finding], wrong: usize) -> String {
-    let mut lines = Vec::new();
+fn number_wrong(findings: &[Finding]) -> usize {
+    findings.iter().filter(|finding| finding.state == State::Wrong).count()
+}
+
+/// Time limit of a part that has none of its own.
+const PART: Duration = Duration::from_mins(1);
+
+/// Looks at one part: when it does not answer, what is found so far and the other parts are told all the same.
+async fn part(what: &'static str, findings: &mut Vec<Finding>, look: impl AsyncFnOnce(&mut Vec<Finding>)) {
+    if tokio::time::timeout(PART, look(&mut *findings)).await.is_err() {
+        let seen = format!("not checked: no answer within {} s", PART.as_secs());
+        findings.push(Finding::wrong(what, seen, NO_ANSWER));
+    }
+}
+
+/// Everything that needs the database.
+async fn look_at(config: &Config, database: &Database, send_mail: Option<&str>, findings: &mut Vec<Finding>) {
+    let (store, now) = (&database.store, config.clock.now());
+    part("database", findings, async |found| {
+        found.extend(suitable::look(store).await);
+    })
+    .await;
+    part("database", findings, async |found| {
+        found.extend(pooler::look(store).await);
+    })
+    .await;
+    let mut is_current = false;
+    part("schema", findings, async |found| {
+        is_current = look_at_schema(database, found).await;
+    })
+    .await;
+    if !is_current {
+        return;
+    }
+    part("mail server", findings, async |found| {
+        mail_server::look_at_active(config, database, send_mail, found).await;
+    })
+    .await;
+    part("writes", findings, async |found| {
+        found.push(writes::look(database).await);
+    })
+    .await;
+    part("copies", findings, async |found| found.push(copies::look(store).await)).await;
+    part("clock", findings, async |found| {
+        found.extend(clock::look_at_database(store, &config.clock).await);
+    })
+    .await;
+    look_at_invariants(store, findings).await;
+    part("verification", findings, async |found| {
+        found.push(verified::look(store, now).await);
+    })
+    .await;
+    part("catalogue", findings, async |found| {
+        look_at_data(database, now, found).await;
+    })
+    .await;
+    // It reads the log piece by piece, however long that takes.
+    findings.push(audit::look(store).await);
+    part("buying", findings, async |found| look_at_buying(database, found).await).await;
+    part("spool", findings, async |found| {
+        spool::look(config, database, found).await;
+    })
+    .await;
+    part("answers", findings, async |found| answers::look(database, found).await).await;
+    part("demo owner", findings, async |found| {
+        demo_owner::look(config, store, found).await;
+    })
+    .await;
+    part("sealed", findings, async |found| {
+        sealed::look(config, database, found).await;
+    })
+    .await;
+    part("instances", findings, async |found| {
+        found.extend(settings::look(config, store).await);
+    })
+    .await;
+    part("payments", findings, async |found| payments::look(store, found).await).await;
+    part("deliveries", findings, async |found| {
+        found.extend(deliveries::look(store).await);
+    })
+    .await;
+    part("e-mail", findings, async |found| mail::look(store, now, found).await).await;
+    part("webhooks", findings, async |found| webhooks::look(store, found).await).await;
+    part("VAT", findings, async |found| vat::look(store, now, found).await).await;
+    part("schedule", findings, async |found| {
+        found.push(schedule::look(store, now).await);
+    })
+    .await;
+    part("promo codes", findings, async |found| {
+        promo::look(config, database, found).await;
+    })
+    .await;
+    part("redis", findings, async |found| {
+        found.push(redis::look(config, database).await);
+    })
+    .await;
+    part("g2a", findings, async |found| {
+        look_at_supplier(config, database, found).await;
+    })
+    .await;
+}
+
+/// The findings as lines of text.
+pub(crate) fn in_words(findings: &[Finding]) -> String {
+    let (mut lines, wrong) = (Vec::new(), number_wrong(findings));
     for finding in findings {
         let mark = match finding.state {
             State::Well => "ok   ",
@@ -180,6 +334,41 @@ fn look_at_operator(config: &Config) -> Finding {
     }
 }
 
+/// Which duties of the shop's country the program does not fulfil. Its operator has to.
+fn look_at_duties(config: &Config) -> Finding {
+    let duties = &config.duties;
+    let profile = duties.profile();
+    let mut off: Vec<String> = Duty::ALL
+        .into_iter()
+        .filter(|duty| !duties.is_on(*duty))
+        .filter_map(|duty| profile.rule(duty))
+        .map(|rule| format!("{} ({})", rule.duty.as_str(), rule.source))
+        .collect();
+    if config.consent != ConsentMode::Required {
+        off.push(format!("consent (LOCKSTEP_CONSENT={})", config.consent.as_str()));
+    }
+    let checked = profile.rules.iter().map(|rule| rule.checked).min().unwrap_or_default();
+    if !off.is_empty() {
+        return Finding::note(
+            "duties",
+            format!("the shop leaves to you: {}", off.join(", ")),
+            "fulfil them yourself, or turn them on (docs/law.md)",
+        );
+    }
+    if duties.country.is_none() {
+        return Finding::note(
+            "duties",
+            "the shop fulfils what is common in the EU",
+            "set LOCKSTEP_COUNTRY",
+        );
+    }
+    let read = match checked {
+        "" => "their sources have not been read against this version".to_owned(),
+        day => format!("their sources were read on {day}"),
+    };
+    Finding::well("duties", format!("those of {}; {read}", profile.country))
+}
+
 /// Checks the schema. Returns whether the checks that depend on it can run.
 async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> bool {
     match database.store.migration_status().await {
@@ -209,20 +398,6 @@ async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> boo
 }
 
 async fn look_at_data(database: &Database, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
-    match lockstep_store::doctor::broken_invariants(&database.store).await {
-        Ok(broken) if broken.is_empty() => findings.push(Finding::well("invariants", "all hold")),
-        Ok(broken) => {
-            for invariant in broken {
-                let remedy = "report it with what happened before; the database should have refused it";
-                findings.push(Finding::wrong(
-                    "invariants",
-                    format!("{}: {} row(s)", invariant.name, invariant.rows),
-                    remedy,
-                ));
-            }
-        }
-        Err(error) => findings.push(Finding::wrong("invariants", error.to_string(), NO_ANSWER)),
-    }
     match freshness(&database.store).await {
         Ok(known) => findings.push(match known.latest() {
             None => Finding::note(
@@ -268,6 +443,33 @@ async fn look_at_data(database: &Database, now: DateTime<Utc>, findings: &mut Ve
             ),
             None => Finding::well("latest run", seen),
         });
+    }
+}
+
+/// Each invariant has a time limit of its own, and one that cannot be checked hides nothing of the others.
+async fn look_at_invariants(store: &Store, findings: &mut Vec<Finding>) {
+    let mut all_hold = true;
+    for checked in lockstep_store::doctor::check(store).await {
+        let name = checked.name;
+        let finding = match checked.broken {
+            Ok(0) => continue,
+            Ok(rows) => Finding::wrong(
+                "invariants",
+                format!("{name}: {rows} row(s)"),
+                "report it with what happened before; the database should have refused it",
+            ),
+            Err(error) if error.is_too_slow() => Finding::wrong(
+                "invariants",
+                format!("not checked within a minute: {name}"),
+                "run `lockstep doctor` when the database has less to do",
+            ),
+            Err(error) => Finding::wrong("invariants", format!("not checked: {name}: {error}"), NO_ANSWER),
+        };
+        all_hold = false;
+        findings.push(finding);
+    }
+    if all_hold {
+        findings.push(Finding::well("invariants", "all hold"));
     }
 }
 
@@ -320,16 +522,24 @@ async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
 
 async fn look_at_supplier(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     if matches!(config.supplier, Configured::Sandbox) {
+        let stored = g2a_settings::list(&database.store).await.unwrap_or_default();
+        let used = match accounts::Accounts::of(config, "", &stored).origin {
+            accounts::Origin::BuiltIn => String::new(),
+            origin => format!(" ({})", accounts::in_words(&origin, SupplierEnvironment::Sandbox)),
+        };
         findings.push(Finding::note(
             "g2a",
-            "no account: the built-in sandbox",
+            format!("no account: the built-in sandbox{used}"),
             "set G2A_API_URL and the credentials to connect yours",
         ));
         return;
     }
+    let environment = config.supplier.environment(config.production);
+    let mut origin = None;
     let mut their_clock = None;
     let asked = async {
         let supplier = Supplier::connect(config, &database.store).await?;
+        origin = Some(supplier.origin.clone());
         let query = lockstep_g2a::ProductQuery {
             page: 1,
             ..Default::default()
@@ -338,12 +548,17 @@ async fn look_at_supplier(config: &Config, database: &Database, findings: &mut V
         their_clock = supplier.client.clock_ahead();
         anyhow::Ok(page.map_err(|_| anyhow::anyhow!("no answer within 30 s"))??)
     };
-    findings.push(match asked.await {
-        Ok(page) => Finding::well("g2a", format!("answers; {} products in stock", page.total)),
+    let answer = asked.await;
+    let used = origin.map_or_else(
+        || environment.to_string(),
+        |origin| accounts::in_words(&origin, environment),
+    );
+    findings.push(match answer {
+        Ok(page) => Finding::well("g2a", format!("answers ({used}); {} products in stock", page.total)),
         Err(error) => Finding::wrong(
             "g2a",
-            format!("{error:#}"),
-            "check G2A_API_URL, the credentials, and whether G2A allows this address",
+            format!("{error:#} ({used})"),
+            "check G2A_API_URL, the credentials (of the environment, or of staff in the console), and whether G2A allows this address",
         ),
     });
     findings.extend(clock::look_at_supplier(their_clock));

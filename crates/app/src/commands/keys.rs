@@ -7,8 +7,12 @@ use lockstep_auth::{Keys, totp};
 use lockstep_clock::Random;
 use lockstep_fulfilment::Spool;
 use lockstep_store::accounts::totp::{SealedTotp, reseal_totp, totp_page};
+use lockstep_store::admin::g2a_settings;
+use lockstep_store::cards::evidence;
 use lockstep_store::fulfilment::{keys, unreadable};
-use lockstep_store::{Store, Tx, mail};
+use lockstep_store::mail::servers;
+use lockstep_store::verify::Verdict;
+use lockstep_store::{Store, Tx, mail, webhooks};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -26,18 +30,51 @@ enum Kind {
     GameKeys,
     SecondFactors,
     Emails,
+    MailPasswords,
+    SupplierSecrets,
+    WebhookSecrets,
+    SigningKeys,
     Answers,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::GameKeys, Self::SecondFactors, Self::Emails, Self::Answers];
+    const ALL: [Self; 8] = [
+        Self::GameKeys,
+        Self::SecondFactors,
+        Self::Emails,
+        Self::MailPasswords,
+        Self::SupplierSecrets,
+        Self::WebhookSecrets,
+        Self::SigningKeys,
+        Self::Answers,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::GameKeys => "game key(s)",
             Self::SecondFactors => "second factor(s)",
             Self::Emails => "waiting e-mail(s)",
+            Self::MailPasswords => "password(s) of mail servers",
+            Self::SupplierSecrets => "client secret(s) of G2A",
+            Self::WebhookSecrets => "secret(s) of webhooks",
+            Self::SigningKeys => "key(s) that sign exported cases",
             Self::Answers => "answer(s) of G2A",
+        }
+    }
+}
+
+impl Kind {
+    /// Name of the check that each value can be opened, and the table of the values.
+    const fn check(self) -> (&'static str, &'static str) {
+        match self {
+            Self::GameKeys => ("sealed_game_keys", "game_keys"),
+            Self::SecondFactors => ("sealed_second_factors", "user_totp"),
+            Self::Emails => ("sealed_emails", "mail_outbox"),
+            Self::MailPasswords => ("sealed_mail_passwords", "email_settings"),
+            Self::SupplierSecrets => ("sealed_supplier_secrets", "g2a_settings"),
+            Self::WebhookSecrets => ("sealed_webhook_secrets", "webhook_secrets"),
+            Self::SigningKeys => ("sealed_signing_keys", "evidence_key"),
+            Self::Answers => ("sealed_answers", "unreadable_answers"),
         }
     }
 }
@@ -47,6 +84,10 @@ enum Sealed {
     GameKey(lockstep_domain::ids::KeyId, Vec<u8>),
     SecondFactor(SealedTotp),
     Email(uuid::Uuid, Vec<u8>),
+    MailPassword(uuid::Uuid, Vec<u8>),
+    SupplierSecret(uuid::Uuid, Vec<u8>),
+    WebhookSecret(uuid::Uuid, Vec<u8>),
+    SigningKey(uuid::Uuid, Vec<u8>),
     Answer(uuid::Uuid, Vec<u8>),
 }
 
@@ -85,6 +126,34 @@ async fn page(store: &Store, kind: Kind, after: Option<uuid::Uuid>) -> Result<Ve
             let sealed = page.into_iter().map(|(id, sealed)| (id, Sealed::Email(id, sealed)));
             sealed.collect()
         }
+        Kind::MailPasswords => {
+            let page = servers::sealed_page(store, after, PAGE).await?;
+            let sealed = page
+                .into_iter()
+                .map(|(id, sealed)| (id, Sealed::MailPassword(id, sealed)));
+            sealed.collect()
+        }
+        Kind::SupplierSecrets => {
+            let page = g2a_settings::sealed_page(store, after, PAGE).await?;
+            let sealed = page
+                .into_iter()
+                .map(|(id, sealed)| (id, Sealed::SupplierSecret(id, sealed)));
+            sealed.collect()
+        }
+        Kind::WebhookSecrets => {
+            let page = webhooks::sealed_page(store, after, PAGE).await?;
+            let sealed = page
+                .into_iter()
+                .map(|(id, sealed)| (id, Sealed::WebhookSecret(id, sealed)));
+            sealed.collect()
+        }
+        Kind::SigningKeys => {
+            let page = evidence::sealed_page(store, after, PAGE).await?;
+            let sealed = page
+                .into_iter()
+                .map(|(id, sealed)| (id, Sealed::SigningKey(id, sealed)));
+            sealed.collect()
+        }
         Kind::Answers => {
             let page = unreadable::page(store, after, PAGE).await?;
             let sealed = page.into_iter().map(|(id, sealed)| (id, Sealed::Answer(id, sealed)));
@@ -98,6 +167,10 @@ impl Sealed {
         match self {
             Self::GameKey(id, sealed) => standing(secrets, &keys::place(*id), sealed),
             Self::Email(id, sealed) => standing(secrets, &mail::place(*id), sealed),
+            Self::MailPassword(id, sealed) => standing(secrets, &servers::place(*id), sealed),
+            Self::SupplierSecret(id, sealed) => standing(secrets, &g2a_settings::place(*id), sealed),
+            Self::WebhookSecret(id, sealed) => standing(secrets, &webhooks::place(*id), sealed),
+            Self::SigningKey(id, sealed) => standing(secrets, &evidence::place(*id), sealed),
             Self::Answer(id, sealed) => standing(secrets, &unreadable::place(*id), sealed),
             Self::SecondFactor(totp) => match totp::sealed_anew(secrets, totp, random) {
                 Ok(None) => Standing::Current,
@@ -121,6 +194,10 @@ impl Sealed {
             }
             Self::SecondFactor(totp) => reseal_totp(store, totp, anew.beside, &anew.sealed).await?,
             Self::Email(id, before) => mail::reseal(store, *id, before, &anew.sealed).await?,
+            Self::MailPassword(id, before) => servers::reseal(store, *id, before, &anew.sealed).await?,
+            Self::SupplierSecret(id, before) => g2a_settings::reseal(store, *id, before, &anew.sealed).await?,
+            Self::WebhookSecret(id, before) => webhooks::reseal(store, *id, before, &anew.sealed).await?,
+            Self::SigningKey(id, before) => evidence::reseal(store, *id, before, &anew.sealed).await?,
             Self::Answer(id, before) => unreadable::reseal(store, *id, before, &anew.sealed).await?,
         })
     }
@@ -186,6 +263,62 @@ pub(crate) async fn count(config: &Config, secrets: &Keys, store: &Store) -> Res
         lost: 0,
     });
     Ok(counts)
+}
+
+/// Opens the sealed values of the database and names those that no secret of the list opens: all, or `sample` of each kind from
+/// a random place on. Without `secrets`, says that they are missing if there is anything sealed.
+pub(crate) async fn verify(
+    random: &Random,
+    secrets: Option<&Keys>,
+    store: &Store,
+    sample: Option<u32>,
+) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for kind in Kind::ALL {
+        let (check, table) = kind.check();
+        let mut verdict = Verdict::new(check, "a secret of LOCKSTEP_KEY_SECRET opens every sealed value", table);
+        if let Err(error) = open_all(random, secrets, store, kind, sample, &mut verdict).await {
+            verdict.error = Some(format!("{error:#}"));
+        }
+        verdicts.push(verdict);
+    }
+    verdicts
+}
+
+async fn open_all(
+    random: &Random,
+    secrets: Option<&Keys>,
+    store: &Store,
+    kind: Kind,
+    sample: Option<u32>,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    let most = sample.map_or(u64::MAX, u64::from);
+    // From a random place to the end, then from the beginning to that place.
+    let start = sample.map(|_| uuid::Uuid::from_bytes(random.bytes()));
+    for (from, to) in [(start, None), (None, start)]
+        .into_iter()
+        .take(if start.is_some() { 2 } else { 1 })
+    {
+        let mut after = from;
+        loop {
+            let page = page(store, kind, after).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            let secrets =
+                secrets.context("LOCKSTEP_KEY_SECRET is not known here, so that no sealed value was opened")?;
+            for (id, sealed) in page {
+                if verdict.rows >= most || to.is_some_and(|to| id > to) {
+                    return Ok(());
+                }
+                verdict.rows += 1;
+                if matches!(sealed.standing(secrets, random), Standing::Lost) {
+                    verdict.add(id.to_string(), String::new());
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Default, Serialize)]

@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
+use lockstep_domain::admin::PromoTerms;
 use lockstep_fulfilment::machine;
 use lockstep_store::Store;
 use lockstep_store::audit::By;
@@ -39,6 +40,7 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
             let new = NewPromoCode {
                 code: code.clone(),
                 discount: percent,
+                terms: PromoTerms::default(),
                 max_uses,
                 valid_from: from,
                 valid_until: until,
@@ -80,6 +82,9 @@ struct Row<'c> {
     code: &'c str,
     /// Percent.
     discount: Option<Number>,
+    /// EUR, in place of a percentage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Money>,
     max_uses: Option<i32>,
     used_count: i32,
     valid_from: DateTime<Utc>,
@@ -95,6 +100,7 @@ impl<'c> Row<'c> {
         Self {
             code: &code.code,
             discount: number(code.discount),
+            amount: code.amount,
             max_uses: code.max_uses,
             used_count: code.used_count,
             valid_from: code.valid_from,
@@ -116,6 +122,7 @@ pub(crate) async fn make_for_demo(store: &Store) -> Result<()> {
     let new = NewPromoCode {
         code: DEMO_CODE.to_owned(),
         discount: Decimal::TEN,
+        terms: PromoTerms::default(),
         max_uses: None,
         valid_from: None,
         valid_until: None,
@@ -156,14 +163,18 @@ fn in_words(codes: &[PromoCode]) -> String {
     codes
         .iter()
         .map(|code| {
+            let worth = match code.amount {
+                Some(amount) => format!("{amount} EUR"),
+                None => format!("{} %", code.discount.normalize()),
+            };
             let uses = match code.max_uses {
                 Some(most) => format!("{} of {most}", code.used_count),
                 None => code.used_count.to_string(),
             };
             format!(
-                "{:<20} {:>6} %  {:<9} used {uses}, {} EUR given, from {}{}",
+                "{:<20} {:>8}  {:<9} used {uses}, {} EUR given, from {}{}",
                 code.code,
-                code.discount.normalize(),
+                worth,
                 code.state,
                 code.given,
                 day(code.valid_from),

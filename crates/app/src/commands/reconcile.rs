@@ -4,9 +4,11 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
 use lockstep_fulfilment::{Difference, Remedy, email_settings, machine, reconcile};
+use lockstep_payments::{CompareError, Payments};
 use lockstep_store::Store;
 use lockstep_store::top_ups::{self, SettleError};
 
@@ -19,6 +21,54 @@ use crate::supplier::Supplier;
 
 /// Maximum number of top-ups that are listed for staff; there are few.
 const MOST_TOP_UPS: u32 = 100;
+
+/// The kinds of differences that `--fix` takes by the provider's object.
+const TAKEN: [&str; 9] = [
+    "charge_missing",
+    "charge_unread",
+    "dispute_fee",
+    "dispute_missing",
+    "dispute_state",
+    "refund_fee",
+    "refund_missing",
+    "refund_state",
+    "warning_missing",
+];
+
+/// Compares the books with the payment provider's, if there is one that takes cards.
+async fn compare_payments(payments: &Payments, fix: bool, now: DateTime<Utc>) -> Result<Vec<Difference>> {
+    let difference = |what: String, remedy, fixed| Difference {
+        what,
+        order: None,
+        unit: None,
+        g2a_order_id: None,
+        remedy,
+        fixed,
+    };
+    let compared = match payments.compare(fix, now).await {
+        Ok(compared) => compared.unwrap_or_default(),
+        Err(CompareError::Store(error)) => return Err(error.into()),
+        Err(error) => {
+            let what = format!("the books could not be compared with the payment provider's: {error}");
+            return Ok(vec![difference(what, Remedy::Person, false)]);
+        }
+    };
+    let words =
+        |one: &lockstep_store::cards::comparison::Difference| format!("{} {}: {}", one.kind, one.reference, one.detail);
+    let fixed = compared
+        .fixed
+        .iter()
+        .map(|one| difference(words(one), Remedy::Settle, true));
+    let left = compared.left.iter().map(|one| {
+        let is_taken = !fix && TAKEN.contains(&one.kind.as_str());
+        difference(
+            words(one),
+            if is_taken { Remedy::Settle } else { Remedy::Person },
+            false,
+        )
+    });
+    Ok(fixed.chain(left).collect())
+}
 
 async fn to_review(store: &Store) -> Result<Vec<Difference>> {
     let found = top_ups::to_review(store, MOST_TOP_UPS).await?;
@@ -80,12 +130,18 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
     let emails = email_settings(&secrets.keys, config.fulfilment.keys_in_emails);
     let (spool, now) = (config.spool_folder(), config.clock.now());
     let found = reconcile(&database.store, &supplier.client, &spool, &emails, fix, now).await;
+    let sandbox = crate::payments::CardSandbox::join(config).await;
+    let cards = match crate::payments::open(config, &database.store, &secrets.keys, sandbox.as_ref()) {
+        Ok(payments) => compare_payments(&payments, fix, now).await,
+        Err(error) => Err(error),
+    };
     let payments = to_review(&database.store).await;
     supplier.close().await;
     database.close().await;
     let payments = payments?;
     let mut found = found?;
     found.extend(payments);
+    found.extend(cards?);
     let left = found
         .iter()
         .filter(|one| !one.fixed && one.remedy != Remedy::None)

@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lockstep_domain::price::Pricing;
 use lockstep_g2a::ProductQuery;
+use lockstep_store::Store;
 use lockstep_store::sync::RunStatus;
-use lockstep_sync::{Progress, Report, SyncError, What, mapping};
+use lockstep_sync::{Preview, Progress, Report, SyncError, What, preview};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,7 @@ pub(crate) async fn run(config: &Config, output: Output, request: Request) -> Re
     };
     with_supplier(config, async |database, supplier| {
         if request.dry_run {
-            show(supplier, &config.pricing, &request, output).await
+            show(&database.store, supplier, &config.pricing, &request, output).await
         } else {
             go(config, database, supplier, what, output).await
         }
@@ -137,7 +138,7 @@ async fn show_progress(mut progress: watch::Receiver<Option<Progress>>, json: bo
 }
 
 /// `--dry-run`: prints what would be stored for one product or the first page, without storing it.
-async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output: Output) -> Result<()> {
+async fn show(store: &Store, supplier: &Supplier, pricing: &Pricing, request: &Request, output: Output) -> Result<()> {
     let query = ProductQuery {
         page: 1,
         id: request.product.clone(),
@@ -152,15 +153,21 @@ async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output:
             || format!("{}: cannot be read: {}", id.unwrap_or("?"), unreadable.reason),
         )?;
     }
-    for product in &page.products {
-        match mapping::listing(product, pricing, &mut mapping::Refused::new()) {
-            Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.depth > 0 }), || {
-                format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.depth > 0 { "in stock" } else { "sold out" }, game.title)
-            })?,
-            Err(reason) => output.result(
-                &serde_json::json!({ "g2aProductId": product.id, "skipped": reason.to_string() }),
-                || format!("{}: would be skipped: {reason}", product.id),
+    let previews = preview(store, &page.products, pricing).await?;
+    for (product, preview) in page.products.iter().zip(previews) {
+        let id = &product.id;
+        match preview {
+            Preview::Game { title, price, in_stock } => output.result(
+                &serde_json::json!({ "g2aProductId": id, "title": title, "price": price, "inStock": in_stock }),
+                || {
+                    let stock = if in_stock { "in stock" } else { "sold out" };
+                    format!("{id}  {:>8}  {stock}  {title}", price.to_string())
+                },
             )?,
+            Preview::Skipped(reason) => output
+                .result(&serde_json::json!({ "g2aProductId": id, "skipped": reason }), || {
+                    format!("{id}: would be skipped: {reason}")
+                })?,
         }
     }
     if page.products.is_empty() && page.unreadable.is_empty() {

@@ -14,6 +14,16 @@ pub(super) fn key_timeout(settings: &Settings) -> Option<Duration> {
     hasty.then(|| Duration::from_millis(1_500))
 }
 
+/// For buying other keys in place of faulty ones within 24 hours, EUR.
+pub(super) fn replacement_budget(settings: &Settings) -> Result<Money> {
+    let budget = settings.lockstep_replacement_budget.as_deref();
+    let budget: Money = parsed(budget, "LOCKSTEP_REPLACEMENT_BUDGET", "50.00")?;
+    if budget < Money::ZERO {
+        bail!("LOCKSTEP_REPLACEMENT_BUDGET is {budget}; it cannot be negative");
+    }
+    Ok(budget)
+}
+
 pub(super) fn fulfilment(
     settings: &Settings,
     pricing: Pricing,

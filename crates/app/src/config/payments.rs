@@ -30,7 +30,7 @@ pub(crate) enum PaymentProvider {
     None,
 }
 
-pub(super) fn payments(settings: &Settings, production: bool, public_url: &str) -> Result<PaymentSettings> {
+pub(super) fn payments(settings: &Settings, production: bool, front_url: &str) -> Result<PaymentSettings> {
     let secrets = |list: &Option<Hidden>| -> Vec<Secret> {
         list.iter()
             .flat_map(|list| list.expose().split(','))
@@ -62,6 +62,6 @@ pub(super) fn payments(settings: &Settings, production: bool, public_url: &str) 
         return_url: settings
             .payment_return_url
             .clone()
-            .unwrap_or_else(|| format!("{public_url}/account/balance?topUp={{id}}")),
+            .unwrap_or_else(|| format!("{front_url}/account/balance?topUp={{id}}")),
     })
 }

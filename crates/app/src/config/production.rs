@@ -9,11 +9,16 @@ const FEWEST_CHARACTERS: usize = 8;
 
 /// Refuses settings that are complete but unsafe, by their names.
 pub(super) fn refuse_what_is_unsafe(settings: &Settings) -> Result<()> {
-    if let Some(url) = settings.public_url.as_deref().filter(|url| !is_https(url)) {
-        bail!(
-            "LOCKSTEP_PUBLIC_URL is {url:?}; in production it has to begin with https://, because cookies are sent over HTTPS \
-             only and e-mails lead there"
-        );
+    for (name, url) in [
+        ("LOCKSTEP_PUBLIC_URL", &settings.public_url),
+        ("LOCKSTEP_FRONT_URL", &settings.front_url),
+    ] {
+        if let Some(url) = url.as_deref().filter(|url| !is_https(url)) {
+            bail!(
+                "{name} is {url:?}; in production it has to begin with https://, because cookies are sent over HTTPS only and \
+                 e-mails lead there"
+            );
+        }
     }
     if let Some(url) = settings
         .g2a_api_url
@@ -53,14 +58,19 @@ fn is_https(url: &str) -> bool {
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 
-fn is_loopback(url: &str) -> bool {
+/// The host of an address, without its port.
+pub(super) fn host(url: &str) -> &str {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let place = authority.rsplit('@').next().unwrap_or_default();
-    let host = match place.strip_prefix('[') {
+    match place.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => place.split(':').next().unwrap_or_default(),
-    };
+    }
+}
+
+pub(super) fn is_loopback(url: &str) -> bool {
+    let host = host(url);
     host == "localhost"
         || host
             .parse::<std::net::IpAddr>()
@@ -107,6 +117,10 @@ mod tests {
             (
                 with(|s| s.public_url = Some("http://shop.example".into())),
                 "LOCKSTEP_PUBLIC_URL",
+            ),
+            (
+                with(|s| s.front_url = Some("http://front.example".into())),
+                "LOCKSTEP_FRONT_URL",
             ),
             (
                 with(|s| s.g2a_api_url = Some("http://api.g2a.com/v1".into())),

@@ -16,7 +16,7 @@ use super::Hidden;
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[command(next_help_heading = "Settings (also as environment variables and in lockstep.toml)")]
 pub(crate) struct Settings {
-    /// PostgreSQL, `postgres://user:password@host/database`. Default: a private one in the data folder
+    /// PostgreSQL, `postgres://user:password@host/database`; of several hosts, `a,b`, the primary is found. Default: a private one in the data folder
     #[arg(long, env = "DATABASE_URL", global = true, value_name = "URL")]
     pub(crate) database_url: Option<Hidden>,
     /// Maximum number of connections of this process to PostgreSQL, 12 to 1000. Default: 24
@@ -61,13 +61,33 @@ pub(crate) struct Settings {
     /// Where shoppers reach the store, `https://shop.example`
     #[arg(long, env = "LOCKSTEP_PUBLIC_URL", global = true, value_name = "URL")]
     pub(crate) public_url: Option<String>,
+    /// Folder of a built single-page front-end (with index.html) that is served in place of the shop's own pages
+    #[arg(long, env = "LOCKSTEP_FRONT", global = true, value_name = "FOLDER")]
+    pub(crate) front: Option<String>,
+    /// A part of the addresses of the feeds that nobody guesses, at least 16 letters, digits, `-` or `_`: they are then below
+    /// `/feeds/SECRET/`. Default: the feeds are public
+    #[arg(
+        long = "feed-secret",
+        id = "lockstep_feed_secret",
+        env = "LOCKSTEP_FEED_SECRET",
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) lockstep_feed_secret: Option<Hidden>,
+    /// Where links in e-mails and the way back from payments lead, when that is not LOCKSTEP_PUBLIC_URL
+    #[arg(long, env = "LOCKSTEP_FRONT_URL", global = true, value_name = "URL")]
+    pub(crate) front_url: Option<String>,
+    /// Path of the console of staff: `/admin`, or `/console` if a front-end has pages of its own below `/admin`.
+    /// Default: /admin
+    #[arg(long, env = "LOCKSTEP_CONSOLE_PATH", global = true, value_name = "PATH")]
+    pub(crate) console_path: Option<String>,
     /// Folder with PostgreSQL's programs for the private database
     #[arg(long, env = "LOCKSTEP_PG_BIN", global = true, value_name = "FOLDER")]
     pub(crate) pg_bin: Option<String>,
     /// G2A's buyer API, ending in /v1. Default: the built-in sandbox
     #[arg(long, env = "G2A_API_URL", global = true, value_name = "URL")]
     pub(crate) g2a_api_url: Option<String>,
-    /// G2A client id ("API hash")
+    /// G2A client id ("API hash"). `database`: the account that staff enter and make active
     #[arg(long, env = "G2A_API_HASH", global = true, value_name = "TEXT")]
     pub(crate) g2a_api_hash: Option<Hidden>,
     /// E-mail address of the G2A account
@@ -91,6 +111,15 @@ pub(crate) struct Settings {
     /// Secret with which G2A's relays sign their webhooks. Default: the API hash
     #[arg(long, env = "G2A_WEBHOOK_SECRET", global = true, value_name = "TEXT")]
     pub(crate) g2a_webhook_secret: Option<Hidden>,
+    /// `on`: outgoing webhooks may go to this machine and to private networks; `off` is required in production. Default: off
+    #[arg(
+        long = "webhook-private-addresses",
+        id = "lockstep_webhook_private_addresses",
+        env = "LOCKSTEP_WEBHOOK_PRIVATE_ADDRESSES",
+        global = true,
+        value_name = "SWITCH"
+    )]
+    pub(crate) lockstep_webhook_private_addresses: Option<String>,
     /// Secret that signs access tokens, at least 32 characters. Default: generated once, stored in the data folder
     #[arg(long, env = "JWT_SECRET", global = true, value_name = "TEXT")]
     pub(crate) jwt_secret: Option<Hidden>,
@@ -124,7 +153,8 @@ pub(crate) struct Settings {
     pub(crate) payment_return_url: Option<String>,
     /// Mail server, `smtps://user:password@host:465` or `smtp://user:password@host:587`, percent-encoded. STARTTLS is
     /// required with a password and used where it is offered without; `?tls=required`, `opportunistic` or `none` says
-    /// otherwise. Default: e-mails are files in the data folder
+    /// otherwise. `database`, the default: the one that staff enter; while there is none, e-mails are files in the data
+    /// folder, and in production they wait
     #[arg(long, env = "SMTP_URL", global = true, value_name = "URL")]
     pub(crate) smtp_url: Option<Hidden>,
     /// Sender of e-mails, `Lockstep <shop@example.com>`
@@ -154,6 +184,15 @@ pub(crate) struct Settings {
         value_name = "TEXT"
     )]
     pub(crate) lockstep_shop_name: Option<String>,
+    /// Time zone of the days in reports and on the dashboard of staff, `Europe/Berlin`. Default: UTC
+    #[arg(
+        long = "time-zone",
+        id = "lockstep_time_zone",
+        env = "LOCKSTEP_TIME_ZONE",
+        global = true,
+        value_name = "NAME"
+    )]
+    pub(crate) lockstep_time_zone: Option<String>,
     /// Address for shoppers, shown on the pages. Default: not shown
     #[arg(
         long = "contact-email",
@@ -190,6 +229,34 @@ pub(crate) struct Settings {
         value_name = "URL"
     )]
     pub(crate) lockstep_privacy_url: Option<String>,
+    /// Country of the shop, ISO 3166-1 (`DE`): which duties it fulfils, `docs/law.md`. Default: those of the EU
+    #[arg(
+        long = "country",
+        id = "lockstep_country",
+        env = "LOCKSTEP_COUNTRY",
+        global = true,
+        value_name = "CODE"
+    )]
+    pub(crate) lockstep_country: Option<String>,
+    /// Duties that you fulfil yourself: `reduced-prices`, `withdrawal`, `accessibility`, separated by commas. Default: none
+    #[arg(
+        long = "duties-off",
+        id = "lockstep_duties_off",
+        env = "LOCKSTEP_DUTIES_OFF",
+        global = true,
+        value_name = "NAMES"
+    )]
+    pub(crate) lockstep_duties_off: Option<String>,
+    /// Who asks for consent to deliver keys at once: `required` (the shop), `front` (your front-end), or `development`
+    /// (nobody). Default: required in production, else development
+    #[arg(
+        long = "consent",
+        id = "lockstep_consent",
+        env = "LOCKSTEP_CONSENT",
+        global = true,
+        value_name = "required|front|development"
+    )]
+    pub(crate) lockstep_consent: Option<String>,
     /// `on` or `off`: limits on log-ins and other attempts. Off only outside production. Default: on
     #[arg(
         long = "rate-limits",
@@ -208,6 +275,35 @@ pub(crate) struct Settings {
         value_name = "COUNT"
     )]
     pub(crate) lockstep_trusted_proxies: Option<String>,
+    /// Header in which the outermost trusted proxy names the client's country, such as CF-IPCountry: evidence for VAT.
+    /// Default: no such evidence
+    #[arg(
+        long = "country-header",
+        id = "lockstep_country_header",
+        env = "LOCKSTEP_COUNTRY_HEADER",
+        global = true,
+        value_name = "NAME"
+    )]
+    pub(crate) lockstep_country_header: Option<String>,
+    /// REST API of VIES, the register of the EU that says whether VAT ids exist
+    /// Default: only their form is checked
+    #[arg(
+        long = "vies-url",
+        id = "lockstep_vies_url",
+        env = "LOCKSTEP_VIES_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) lockstep_vies_url: Option<String>,
+    /// Where `lockstep vat update` reads rates of VAT. Default: the data set eu-vat-rates-data
+    #[arg(
+        long = "vat-rates-url",
+        id = "lockstep_vat_rates_url",
+        env = "LOCKSTEP_VAT_RATES_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) lockstep_vat_rates_url: Option<String>,
     /// Maximum number of copies of one game in a cart. Default: 99
     #[arg(
         long = "cart-max-copies",
@@ -229,6 +325,15 @@ pub(crate) struct Settings {
     /// Euro that a unit may cost at G2A above the shop's price; above that it is refunded. Default: 0
     #[arg(long, env = "G2A_ALLOWED_LOSS", global = true, value_name = "EUR")]
     pub(crate) g2a_allowed_loss: Option<String>,
+    /// Euro for buying other keys in place of faulty ones within 24 hours; 0: none are bought. Default: 50
+    #[arg(
+        long = "replacement-budget",
+        id = "lockstep_replacement_budget",
+        env = "LOCKSTEP_REPLACEMENT_BUDGET",
+        global = true,
+        value_name = "EUR"
+    )]
+    pub(crate) lockstep_replacement_budget: Option<String>,
     /// Units that this process buys at the same time. Default: 8
     #[arg(
         long = "workers",

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use lockstep_g2a::Auth;
 use serde::Serialize;
 
 use super::hidden::MASK;
-use super::{Config, Metrics, PaymentProvider, Settings, Source, Supplier};
+use super::{Config, Metrics, PaymentProvider, Settings, Source};
 
 /// A row of `lockstep config`.
 #[derive(Debug, Clone, Serialize)]
@@ -126,13 +125,9 @@ fn in_force(config: &Config, key: &str) -> Option<String> {
         },
         "data_dir" => config.data_dir.display().to_string(),
         "public_url" => config.public_url.clone(),
-        "g2a_auth" => match &config.supplier {
-            Supplier::Account {
-                auth: Auth::OAuth { .. },
-                ..
-            } => "oauth".to_owned(),
-            _ => "hash".to_owned(),
-        },
+        "front_url" => config.front_url.clone(),
+        "console_path" => config.console_path.as_str().to_owned(),
+        "g2a_auth" => if config.supplier.uses_oauth() { "oauth" } else { "hash" }.to_owned(),
         "g2a_rate_per_minute" => config.rate_per_minute.to_string(),
         "g2a_markup_percent" => config.pricing.markup_percent.to_string(),
         "stripe_api_url" => match &config.payments.provider {
@@ -143,11 +138,17 @@ fn in_force(config: &Config, key: &str) -> Option<String> {
         "lockstep_mail_from" => config.mail_from.clone(),
         "lockstep_mail_connections" => config.mail_connections.to_string(),
         "lockstep_shop_name" => config.shop_name.clone(),
+        "lockstep_time_zone" => config.time_zone.clone(),
+        "lockstep_country" => config.duties.country.clone()?,
+        "lockstep_consent" => config.consent.as_str().to_owned(),
         "lockstep_rate_limits" => switch(config.rate_limits),
+        "lockstep_webhook_private_addresses" => switch(config.webhook_addresses.private_addresses),
         "lockstep_trusted_proxies" => config.trusted_proxies.to_string(),
+        "lockstep_vat_rates_url" => config.vat.rates_url.clone(),
         "lockstep_cart_max_copies" => config.cart_limits.per_line.to_string(),
         "lockstep_cart_max_lines" => config.cart_limits.lines.to_string(),
         "g2a_allowed_loss" => config.fulfilment.allowed_loss.to_string(),
+        "lockstep_replacement_budget" => config.replacement_budget.to_string(),
         "lockstep_workers" => config.fulfilment.parallel.to_string(),
         "lockstep_preorder_days" => (config.fulfilment.preorder_patience.as_secs() / 86_400).to_string(),
         "lockstep_unreadable_minutes" => minutes(config.fulfilment.unreadable_grace),
@@ -227,6 +228,7 @@ mod tests {
             ("LOCKSTEP_DB_CONNECTIONS", "24"),
             ("LOCKSTEP_UNREADABLE_MINUTES", "60"),
             ("LOCKSTEP_PREORDER_DAYS", "7"),
+            ("LOCKSTEP_REPLACEMENT_BUDGET", "50.00"),
             ("LOCKSTEP_PROMO_BELOW_COST", "allow"),
             ("RUST_LOG", "info"),
         ] {
@@ -259,6 +261,8 @@ mod tests {
         }
         // A mail server address that is not a URL would be refused.
         all.insert("smtp_url".into(), "smtp://user:hunter2@mail.example".into());
+        // It is a part of addresses, and long enough not to be guessed.
+        all.insert("lockstep_feed_secret".into(), "hunter2-hunter2-hunter2".into());
         all.insert(
             "g2a_api_url".into(),
             "https://user:hunter2@g2a.example/v1?token=hunter2".into(),

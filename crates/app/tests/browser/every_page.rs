@@ -19,6 +19,8 @@ const PUBLIC: &[(&str, &str)] = &[
     ("preorders", "/preorders"),
     ("help", "/help"),
     ("status", "/status"),
+    ("accessibility", "/accessibility"),
+    ("withdraw", "/withdraw"),
     ("cart-empty", "/cart"),
     ("wishlist-empty", "/wishlist"),
     ("register", "/register"),
@@ -44,6 +46,24 @@ const OWN: &[(&str, &str)] = &[
     ("account-data", "/account/data"),
     ("account-delete", "/account/delete"),
 ];
+
+/// What the shop says of its checks is what they are.
+#[test]
+fn the_accessibility_statement_says_what_is_checked() {
+    let record = include_str!("../../../web/accessibility.txt");
+    let shop = Shop::open();
+    let page = shop.visit(&desk(false));
+    page.goto("/accessibility");
+    page.assert_accessible();
+    let version = page.evaluate("axe.version");
+    let version = version.as_str().expect("its version");
+    assert!(record.contains(&format!("tool = axe-core {version}\n")), "{record}");
+    assert!(
+        record.contains(&format!("pages = {}\n", PUBLIC.len() + OWN.len())),
+        "{record}"
+    );
+    page.close();
+}
 
 /// The narrowest supported window, in pixels.
 const NARROW: u32 = 320;
@@ -107,6 +127,23 @@ fn pages_pass_on_a_german_phone() {
         check(&page, name, &visitor);
     }
     page.close();
+}
+
+/// The other languages: the page with the most words, on a phone.
+#[test]
+fn the_help_passes_in_every_language() {
+    let shop = Shop::open();
+    for (language, title) in [("fr-FR,fr", "Aide"), ("es-ES,es", "Ayuda"), ("pl-PL,pl", "Pomoc")] {
+        let visitor = Visitor {
+            language,
+            ..phone(false)
+        };
+        let page = shop.visit(&visitor);
+        page.goto("/help");
+        page.wait_for_text(title);
+        check(&page, "help", &visitor);
+        page.close();
+    }
 }
 
 fn look_at_all(visitor: &Visitor) {
@@ -174,13 +211,16 @@ fn look_at_all(visitor: &Visitor) {
 }
 
 /// Checks that hold for every page.
-fn check(page: &Page, name: &str, visitor: &Visitor) {
+pub(crate) fn check(page: &Page, name: &str, visitor: &Visitor) {
     page.assert_accessible();
     let overflow = page.overflow();
     assert!(overflow.is_empty(), "{name} is too wide:\n  {}", overflow.join("\n  "));
     if let Some(folder) = std::env::var_os("LOCKSTEP_SCREENSHOTS") {
         let scheme = if visitor.dark { "dark" } else { "light" };
-        let language = if visitor.language.starts_with("de") { "-de" } else { "" };
+        let language = match visitor.language.get(..2) {
+            None | Some("en") => String::new(),
+            Some(code) => format!("-{code}"),
+        };
         let file = format!("{name}-{}-{scheme}{language}.png", visitor.width);
         page.screenshot(&PathBuf::from(folder).join(file));
     }

@@ -9,8 +9,10 @@
 mod account;
 mod browsing;
 mod buyer;
+mod console;
 mod every_page;
 mod infrastructure;
+mod law;
 mod members;
 mod money;
 mod shop;

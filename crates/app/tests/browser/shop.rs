@@ -31,7 +31,7 @@ pub(crate) struct Shop {
     // Dropped in this order: the program, then what it depends on.
     _program: Program,
     folder: TempDir,
-    _database: TestDb,
+    database: TestDb,
     sandbox: Sandbox,
     runtime: Runtime,
 }
@@ -107,7 +107,7 @@ impl Shop {
             settings,
             _program: program,
             folder,
-            _database: database,
+            database,
             sandbox,
             runtime,
         }
@@ -156,6 +156,35 @@ impl Shop {
             })
         });
         found.unwrap_or_else(|| panic!("nobody has written to {address} about {words:?}"))
+    }
+
+    /// Makes an owner of the shop, as its operator does; returns their address and password.
+    pub(crate) fn new_admin(&self) -> (String, String) {
+        let address = new_address();
+        let made = command(PROGRAM, &self.settings, self.folder.path())
+            .args(["--json", "admin", "create", &address])
+            .output()
+            .expect("the program");
+        let words = String::from_utf8_lossy(&made.stdout);
+        let result: serde_json::Value = serde_json::from_str(words.trim())
+            .unwrap_or_else(|error| panic!("{error}: {words}{}", String::from_utf8_lossy(&made.stderr)));
+        let password = result["password"].as_str().expect("a password").to_owned();
+        assert_eq!(
+            result["console"].as_str(),
+            Some(format!("{}{}", self.origin, self.console()).as_str())
+        );
+        (address, password)
+    }
+
+    /// The path of the console.
+    pub(crate) fn console(&self) -> &str {
+        let set = self.settings.iter().rfind(|(name, _)| *name == "LOCKSTEP_CONSOLE_PATH");
+        set.map_or("/admin", |(_, path)| path)
+    }
+
+    /// Runs SQL in this store's database, for what no page can set up.
+    pub(crate) fn sql(&self, statements: &str) {
+        self.run(self.database.execute(statements));
     }
 
     /// Runs a future on this store's runtime.
@@ -311,12 +340,26 @@ impl Visit {
         assert_eq!(sent, 200, "{address} does not take {game}");
     }
 
-    /// Tops up the amount that the checkout reports as missing, through the built-in test provider.
+    /// Tops up what the balance lacks for the content of the cart, and returns to the checkout.
     pub(crate) fn pay(&self) {
+        let missing = self.value_of("input[name=payment]");
+        self.goto("/account/balance");
+        self.fill("#amount", &missing);
         self.follow("main button|Top up");
         self.wait_for("button[value=pay]");
         self.follow("button[value=pay]");
         self.wait_for_path("/checkout");
+    }
+
+    /// Pays directly for the content of the cart, on the payment provider's page, and waits for its keys.
+    pub(crate) fn pay_directly(&self, copies: u64) {
+        self.follow("main button|Pay €");
+        self.wait_for("button[value=pay]");
+        self.follow("button[value=pay]");
+        self.wait_for_text("Thank you!");
+        assert!(self.path().starts_with("/orders/"), "{}", self.path());
+        self.wait_for_text(&format!("{copies} of {copies} keys are there"));
+        assert_eq!(self.count("code.key"), copies);
     }
 
     /// Buys the content of the cart and waits for its keys.

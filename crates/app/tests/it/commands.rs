@@ -294,10 +294,41 @@ async fn sync_stock_and_doctor_work_on_an_external_database() {
 
     let dry = run(&["sync", "--dry-run"]).await;
     assert!(text(&dry.stdout).contains("in stock"), "{}", text(&dry.stdout));
+    // Prices in it are those by the price rules.
+    db.execute("update price_policy set min_margin = 500").await;
+    let dry = run(&["sync", "--dry-run", "--json"]).await;
+    let prices: Vec<f64> = (text(&dry.stdout).lines())
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["price"].as_f64())
+        .collect();
+    assert!(
+        prices.len() > 10 && prices.iter().all(|price| *price > 500.0),
+        "{prices:?}"
+    );
+    db.execute("update price_policy set min_margin = 0").await;
 
     let healthy = run(&["doctor"]).await;
     assert_eq!(healthy.status.code(), Some(0), "{}", text(&healthy.stdout));
     assert!(text(&healthy.stdout).contains("Everything works."));
+
+    // A scheduled change that no worker carries out is wrong once it is five minutes late.
+    let late = |minutes: u32| {
+        format!(
+            "insert into scheduled_changes (id, game_id, field, value, starts_at)
+             select gen_random_uuid(), id, 'FEATURED', true, now() - interval '{minutes} minutes' from games order by id desc limit 1"
+        )
+    };
+    db.execute(&late(4)).await;
+    assert_eq!(run(&["doctor"]).await.status.code(), Some(0));
+    db.execute("delete from scheduled_changes").await;
+    db.execute(&late(7)).await;
+    let overdue = run(&["doctor"]).await;
+    assert_eq!(overdue.status.code(), Some(1));
+    let told = text(&overdue.stdout);
+    assert!(
+        told.contains("WRONG schedule") && told.contains("that are overdue: 1, the oldest by 7 minutes"),
+        "{told}"
+    );
+    db.execute("delete from scheduled_changes").await;
 
     db.execute("delete from game_search").await;
     let unhealthy = run(&["doctor"]).await;
@@ -732,13 +763,138 @@ async fn backup_restores_games_and_secrets_and_overwrites_only_with_force() {
     assert_eq!(synced(to).await["unchanged"], 50);
 }
 
+/// The dump of a database of the operator's own is one that `pg_restore` and the private database take.
 #[tokio::test]
-async fn backup_refuses_external_databases_and_restore_other_folders() {
+async fn backup_saves_an_external_database_which_can_be_restored_as_a_private_one() {
+    let db = TestDb::new().await;
+    db.user("ada@example.org", "5.00").await;
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (place, other) = (folder.path().to_str().unwrap(), other.path().to_str().unwrap());
+    let kept = folder.path().join("kept");
+    let made = outcome(
+        lockstep(&["backup", kept.to_str().unwrap(), "--json", "--data-dir", place]).env("DATABASE_URL", db.url()),
+    )
+    .await;
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    assert!(
+        objects(&made)[0]["bytes"].as_u64().unwrap() > 10_000,
+        "{}",
+        text(&made.stdout)
+    );
+    assert_eq!(db.count("audit_log where action = 'backup.create'").await, 1);
+    let restored = outcome(&mut lockstep(&["restore", kept.to_str().unwrap(), "--data-dir", other])).await;
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+    let proved = outcome(&mut lockstep(&["verify", "--json", "--data-dir", other])).await;
+    assert!(
+        proved.status.success(),
+        "{}{}",
+        text(&proved.stdout),
+        text(&proved.stderr)
+    );
+    let balances = objects(&proved)
+        .into_iter()
+        .find(|verdict| verdict["check"] == "balances")
+        .unwrap();
+    assert_eq!(balances["rows"], 1);
+}
+
+#[tokio::test]
+async fn restore_refuses_external_databases_and_other_folders() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_str().unwrap();
-    let out = outcome(lockstep(&["backup", "/nowhere/x"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/x")).await;
-    assert!(text(&out.stderr).contains("pg_dump"), "{}", text(&out.stderr));
+    let out = outcome(lockstep(&["restore", place]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/x")).await;
+    assert!(text(&out.stderr).contains("pg_restore"), "{}", text(&out.stderr));
     let out = outcome(&mut lockstep(&["restore", place, "--data-dir", place])).await;
     assert_eq!(out.status.code(), Some(1));
     assert!(text(&out.stderr).contains("holds no backup"), "{}", text(&out.stderr));
+}
+
+/// A copy of a shop, and a role that may only read it.
+#[tokio::test]
+async fn verify_names_violations_to_a_role_that_may_only_read() {
+    let (db, g2a) = (TestDb::new().await, sandbox(5).await);
+    let user = db.user("ada@example.org", "100.00").await;
+    let game = db.game("Portal", "portal", "25.00").await;
+    let order = db.order(user, game, 2).await;
+    let key = db.key(game).await;
+    let role = format!("reader_of_{}", db.name());
+    db.execute(&format!(
+        "create role {role} login password 'only-reads'; grant usage on schema public to {role};
+         grant select on all tables in schema public to {role}"
+    ))
+    .await;
+    let (_, place) = db.url().split_once('@').unwrap();
+    let url = format!("postgres://{role}:only-reads@{place}");
+    let data = tempfile::tempdir().unwrap();
+    let verify = async |args: &[&str]| {
+        let mut command = lockstep(&[&["verify", "--data-dir", data.path().to_str().unwrap()], args].concat());
+        command
+            .env("DATABASE_URL", &url)
+            .env("JWT_SECRET", "a".repeat(32))
+            .env("JWT_REFRESH_SECRET", "b".repeat(32))
+            .env("LOCKSTEP_KEY_SECRET", "11".repeat(32));
+        outcome(&mut command).await
+    };
+    let broken = |output: &std::process::Output| -> Vec<(String, Vec<String>)> {
+        let verdicts = objects(output);
+        assert!(verdicts.len() > 30, "{verdicts:?}");
+        let wrong = verdicts
+            .iter()
+            .filter(|verdict| verdict["violations"] != 0 || !verdict["error"].is_null());
+        wrong
+            .map(|verdict| {
+                let examples = verdict["examples"].as_array().unwrap().iter();
+                (
+                    verdict["check"].as_str().unwrap().to_owned(),
+                    examples
+                        .map(|example| example["id"].as_str().unwrap().to_owned())
+                        .collect(),
+                )
+            })
+            .collect()
+    };
+    // The builders of tests do not seal.
+    let found = verify(&["--json"]).await;
+    assert_eq!(found.status.code(), Some(1), "{}", text(&found.stderr));
+    assert_eq!(broken(&found), [("sealed_game_keys".to_owned(), vec![key.to_string()])]);
+    db.execute("delete from game_keys; update games set in_stock = false")
+        .await;
+    let found = verify(&[]).await;
+    assert_eq!(
+        found.status.code(),
+        Some(0),
+        "{}{}",
+        text(&found.stdout),
+        text(&found.stderr)
+    );
+    assert!(
+        text(&found.stdout).ends_with("Every invariant holds.\n"),
+        "{}",
+        text(&found.stdout)
+    );
+
+    db.execute(&format!(
+        "begin; set local session_replication_role = replica; delete from order_units where id = '{}'; commit",
+        order.units[0]
+    ))
+    .await;
+    let found = verify(&["--json", "--sample", "10"]).await;
+    assert_eq!(found.status.code(), Some(1));
+    let of_order = vec![order.id.to_string()];
+    assert_eq!(
+        broken(&found),
+        [("copies".to_owned(), of_order.clone()), ("paid".to_owned(), of_order)]
+    );
+    let told = verify(&[]).await;
+    let words = format!("{} (paid 50.00, delivered 0, refunded 0, in flight 25.00)", order.id);
+    assert!(text(&told.stdout).contains(&words), "{}", text(&told.stdout));
+    // The same is counted by the other two.
+    for command in ["doctor", "reconcile"] {
+        let mut told = lockstep(&[command]);
+        with_account(&mut told, &g2a).env("DATABASE_URL", db.url());
+        let told = outcome(&mut told).await;
+        let words = "every copy of an order has its unit: 1 row(s)";
+        assert!(text(&told.stdout).contains(words), "{command}: {}", text(&told.stdout));
+    }
+    db.execute(&format!("drop owned by {role}; drop role {role}")).await;
 }

@@ -8,6 +8,8 @@
 //! (`LOCKSTEP_CRASH_RUNS`, `LOCKSTEP_CRASH_SEED`, `LOCKSTEP_CRASH_ACCIDENT`), and names the failure points of the
 //! sources at which no run crashed. Runs share nothing, so that several execute in parallel.
 
+mod cards;
+mod checkouts;
 mod serving;
 
 use std::collections::BTreeSet;
@@ -16,10 +18,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use lockstep_domain::Money;
+use lockstep_domain::ids::KeyId;
 use lockstep_g2a_sandbox::{
     CallMatch, Catalogue, Config, Control, Fault, FaultRule, Knobs, OrderIds, PriceBasis, Sandbox,
 };
+use lockstep_store::audit::By;
 use lockstep_store::fulfilment::keys as stored;
+use lockstep_store::fulfilment::{self as records, EmailSettings, Replaced, ReplacementBudget};
 use lockstep_testkit::TestDb;
 use lockstep_testkit::sqlx;
 use lockstep_vault::Keys;
@@ -55,6 +61,10 @@ enum Accident {
     DearerThanListed,
     DearerInTheList,
     OwnKey,
+    /// The order was delivered before, and others are bought in place of its faulty keys.
+    FaultyKeys,
+    /// The same, and only one can be bought: the other copy gets its faulty key again.
+    FaultyKeysSoldOut,
     KeyLate,
     KeysLost,
     NoFunds,
@@ -80,6 +90,8 @@ impl Accident {
             Self::DearerThanListed,
             Self::DearerInTheList,
             Self::OwnKey,
+            Self::FaultyKeys,
+            Self::FaultyKeysSoldOut,
             Self::KeyLate,
             Self::KeysLost,
             Self::NoFunds,
@@ -168,6 +180,11 @@ impl Accident {
                 )
                 .await;
             }
+            Self::FaultyKeys => replace_delivered_keys(db).await,
+            Self::FaultyKeysSoldOut => {
+                replace_delivered_keys(db).await;
+                g2a.set_stock(PRODUCT, 1);
+            }
             Self::KeyLate => g2a.change_knobs(|knobs| knobs.key_delay_seconds = 1),
             Self::KeysLost => g2a.add_fault(FaultRule {
                 times: lockstep_g2a_sandbox::Times::N(3),
@@ -183,6 +200,40 @@ impl Accident {
             Self::ReservationOverUnpaid => age_reservations(db, "PAYING").await,
             _ => {}
         }
+    }
+}
+
+/// Delivers the order, and has its keys replaced: none is in own stock, so others are bought.
+async fn replace_delivered_keys(db: &TestDb) {
+    let units: Vec<Uuid> = sqlx::query_scalar("select id from order_units")
+        .fetch_all(&db.sql)
+        .await
+        .unwrap();
+    let secrets = Keys::parse(SECRET).unwrap();
+    let mut keys = Vec::new();
+    for unit in units {
+        let key = db.deliver(unit).await;
+        let text = format!("faulty-{key}");
+        sqlx::query("update game_keys set key_ciphertext = $2, key_hash = $3 where id = $1")
+            .bind(key)
+            .bind(secrets.seal(&stored::place(KeyId(key)), text.as_bytes()))
+            .bind(secrets.hash(stored::HASH, &[text.as_bytes()]).as_slice())
+            .execute(&db.sql)
+            .await
+            .unwrap();
+        keys.push(key);
+    }
+    db.execute("update orders set status = 'PROCESSING'; update orders set status = 'COMPLETED'")
+        .await;
+    let budget = ReplacementBudget {
+        a_day: "50.00".parse().unwrap(),
+        allowed_loss: Money::ZERO,
+    };
+    for key in keys {
+        let emails = EmailSettings::default();
+        let by = By::Operator("test".to_owned());
+        let replaced = records::replace(&db.store, &by, KeyId(key), "used", budget, &emails).await;
+        assert_eq!(replaced.unwrap(), Replaced::Buying);
     }
 }
 
@@ -340,6 +391,16 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
         stop(second).await;
     }
     check_books(&db, &g2a, 0, &context).await;
+    if matches!(accident, Accident::FaultyKeys | Accident::FaultyKeysSoldOut) {
+        // A crash may lose a key that was just read, or keep a reservation of the last one.
+        let kept = db.count("incidents where kind = 'REPLACEMENT_FAILED'").await;
+        assert!(kept > 0 || accident == Accident::FaultyKeys, "{context}");
+        assert_eq!(db.count("order_units where state = 'DONE'").await, 2, "{context}");
+        assert_eq!(db.count("transactions where type = 'REFUND'").await, 0, "{context}");
+        let faulty = db.count("game_keys where faulty_at is not null").await;
+        let told = db.count("mail_outbox where kind = 'keys-ready'").await;
+        assert_eq!((faulty, told), (2 - kept, 2 - kept), "{context}");
+    }
     let open: Vec<String> =
         sqlx::query_scalar("select status::text from orders where status not in ('COMPLETED', 'FAILED')")
             .fetch_all(&db.sql)
@@ -420,7 +481,7 @@ pub(crate) async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, conte
     let texts: BTreeSet<String> = rows
         .iter()
         .map(|row| {
-            let place = stored::place(lockstep_domain::ids::KeyId(row.get::<Uuid, _>("id")));
+            let place = stored::place(KeyId(row.get::<Uuid, _>("id")));
             hex::encode(Sha256::digest(keys.open(&place, row.get("key_ciphertext")).unwrap()))
         })
         .collect();
@@ -476,6 +537,20 @@ async fn crash_with_many_orders_in_progress_loses_nothing() {
         died += u64::from(dies_at(place, Accident::ManyBuyers, &mut BTreeSet::new()).await);
     }
     assert!(died > 0, "a worker that dies at none of {runs} places");
+}
+
+#[tokio::test]
+async fn crash_while_a_faulty_key_is_replaced_loses_nothing() {
+    let (_, seed) = plan(0);
+    let runs = [Accident::FaultyKeys, Accident::FaultyKeysSoldOut]
+        .into_iter()
+        .flat_map(|accident| (0..2).map(move |run| (1 + 6 * run + number(seed, run) % 6, accident)));
+    let mut each = futures::stream::iter(runs)
+        .map(|(place, accident)| async move { dies_at(place, accident, &mut BTreeSet::new()).await })
+        .buffer_unordered(AT_ONCE);
+    while let Some(died) = each.next().await {
+        assert!(died, "a worker that buys a replacement passes so many places");
+    }
 }
 
 /// Number of parallel runs: mostly they wait for programs to start.

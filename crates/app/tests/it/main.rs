@@ -11,14 +11,20 @@
 )]
 
 mod aside;
+mod audit;
 mod closing;
 mod commands;
 mod crash;
+mod erase;
+mod import;
 mod last_answer;
 mod logs;
 mod program;
 mod serve;
 mod settings;
+mod settings_of_staff;
+mod staff_jobs;
 mod surroundings;
 mod traces;
+mod vat;
 mod volume;

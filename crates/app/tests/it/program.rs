@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 
 /// Generous, because the machine may be busy; no wait is longer than necessary.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
@@ -70,6 +71,8 @@ pub(crate) fn with_account<'c>(command: &'c mut Command, sandbox: &Sandbox) -> &
 pub(crate) struct Running {
     child: Child,
     log: Arc<Mutex<String>>,
+    /// What it has printed on stdout.
+    printed: watch::Receiver<String>,
     pub(crate) address: String,
 }
 
@@ -100,10 +103,20 @@ impl Running {
         let address = format!("127.0.0.1:{port}");
         let mut child = command
             .env("LOCKSTEP_BIND", &address)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let (told, printed) = watch::channel(String::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                told.send_modify(|text| {
+                    text.push_str(&line);
+                    text.push('\n');
+                });
+            }
+        });
         let mut log = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let opened = async {
             let mut log_text = String::new();
@@ -120,9 +133,18 @@ impl Running {
         let running = Self {
             child,
             log: Arc::default(),
+            printed,
             address,
         };
         (running, log)
+    }
+
+    /// What it prints on stdout, once that holds `words`.
+    pub(crate) async fn printed(&self, words: &str) -> String {
+        let mut printed = self.printed.clone();
+        let found = printed.wait_for(|text| text.contains(words));
+        let found = tokio::time::timeout(DEADLINE, found).await;
+        found.expect("it is printed in time").expect("it is printed").clone()
     }
 
     /// What it has logged since it opened.

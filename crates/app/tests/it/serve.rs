@@ -38,6 +38,22 @@ async fn unconfigured_serve_shows_games_and_shuts_down_cleanly() {
     );
     assert!(page.contains("No G2A account is connected"), "the sandbox is announced");
 
+    // The console is one click away, once, and the log does not know the link.
+    let printed = store.printed("/admin/enter/").await;
+    let token = printed
+        .split("/admin/enter/")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    let link = format!("/admin/enter/{token}");
+    for _ in 0..2 {
+        let (status, page) = store.get(&link).await;
+        assert!(status == 200 && page.contains("owner@demo.example"), "{page}");
+    }
+    assert!(!store.log().lock().unwrap().contains(token));
+
     // A second store may not open the same data folder; commands may run beside the first.
     let second = outcome(&mut lockstep(&["serve", "--data-dir", data, "--bind", "127.0.0.1:0"])).await;
     assert_eq!(second.status.code(), Some(1), "{}", text(&second.stderr));
@@ -52,8 +68,41 @@ async fn unconfigured_serve_shows_games_and_shuts_down_cleanly() {
     store.signal("TERM").await;
     assert_eq!(store.ended().await.code(), Some(0));
 
-    // It opens again with its data.
-    let again = Running::start(&mut lockstep(&["web", "--data-dir", data])).await;
+    // It opens again with its data, and with a front-end of one's own.
+    let front = folder.path().join("front");
+    std::fs::create_dir(&front).unwrap();
+    std::fs::write(front.join("index.html"), "<title>Front</title>").unwrap();
+    let front = front.to_str().unwrap();
+    let args = [
+        "web",
+        "--data-dir",
+        data,
+        "--front",
+        front,
+        "--console-path",
+        "/console",
+    ];
+    let again = Running::start(&mut lockstep(&args)).await;
+    assert_eq!(again.get("/").await, (200, "<title>Front</title>".to_owned()));
+    // What is below /admin is the front-end's then, also when its page is reloaded, and the console is elsewhere.
+    for page in ["/admin", "/admin/games", "/admin/enter/x"] {
+        assert_eq!(
+            again.get(page).await,
+            (200, "<title>Front</title>".to_owned()),
+            "{page}"
+        );
+    }
+    let printed = again.printed("/console/enter/").await;
+    let token = printed.split("/console/enter/").nth(1).unwrap();
+    let link = format!("/console/enter/{}", token.split_whitespace().next().unwrap());
+    let (status, page) = again.get(&link).await;
+    assert!(status == 200 && page.contains("owner@demo.example"), "{page}");
+    assert!(
+        page.contains(&format!("action=\"{link}\"")) && !page.contains("=\"/admin"),
+        "{page}"
+    );
+    let (_, page) = again.get("/console").await;
+    assert!(page.contains("value=\"/console\""), "{page}");
     assert!(
         again.json(&format!("/api/games/{id}")).await["success"]
             .as_bool()

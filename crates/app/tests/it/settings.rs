@@ -35,6 +35,18 @@ fn set(mut command: Command, db: &TestDb, folder: &tempfile::TempDir, changed: &
 }
 
 #[tokio::test]
+async fn a_time_zone_that_the_database_does_not_know_is_refused() {
+    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
+    let refused = outcome(&mut web(&db, &folder, &[("LOCKSTEP_TIME_ZONE", "Europe/Atlantis")])).await;
+    let output = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{output}");
+    assert!(
+        output.contains("LOCKSTEP_TIME_ZONE") && output.contains("Europe/Berlin"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
 async fn process_with_different_settings_is_refused_by_name() {
     let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let first = Running::start(&mut web(&db, &folder, &[])).await;
@@ -46,12 +58,14 @@ async fn process_with_different_settings_is_refused_by_name() {
         ("G2A_MARKUP_PERCENT", "5"),
         ("G2A_PRICE_BASIS", "max"),
         ("G2A_ALLOWED_LOSS", "0.50"),
+        ("LOCKSTEP_REPLACEMENT_BUDGET", "20"),
         ("G2A_API_URL", "http://127.0.0.1:2/v1"),
         ("G2A_API_HASH", "hash-of-two"),
         ("G2A_API_EMAIL", "two@example.org"),
         ("LOCKSTEP_PREORDER_DAYS", "30"),
         ("LOCKSTEP_CART_MAX_COPIES", "7"),
         ("LOCKSTEP_CART_MAX_LINES", "7"),
+        ("LOCKSTEP_TIME_ZONE", "Europe/Berlin"),
     ];
     let attempts = differing.iter().map(|change| {
         let mut command = web(&db, &folder, &[*change]);

@@ -11,10 +11,11 @@ pub fn avatar_path(id: Uuid) -> String {
     format!("{AVATARS}{id}.webp")
 }
 
-/// The absolute address of a stored avatar in a shop at `public_url` (without a slash at its end).
+/// The absolute address of a stored avatar in a shop at `public_url` (without a slash at its end): under `/api`, which is all
+/// that a front-end of one's own passes on.
 pub fn avatar_address(stored: &str, public_url: &str) -> String {
     if stored.starts_with(AVATARS) {
-        format!("{public_url}{stored}")
+        format!("{public_url}/api{stored}")
     } else {
         stored.to_owned()
     }

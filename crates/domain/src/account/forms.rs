@@ -4,7 +4,7 @@ use super::{Email, FieldError, NewPassword, NotAnEmail};
 use crate::secret::Secret;
 
 /// True without control characters and bidirectional overrides.
-fn is_printable(text: &str) -> bool {
+pub(crate) fn is_printable(text: &str) -> bool {
     !text
         .chars()
         .any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'))
@@ -152,6 +152,17 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// The same when the code was typed behind the password and a space, for front-ends without a field for it.
+    pub fn with_code_of_password(&self) -> Option<Self> {
+        let (password, code) = self.password.expose().rsplit_once(' ')?;
+        let is_code = code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit());
+        (self.code.is_none() && is_code && !password.is_empty()).then(|| Self {
+            email: self.email.clone(),
+            password: Secret::new(password),
+            code: Some(Secret::new(code)),
+        })
+    }
+
     /// Validates the address and requires a password.
     ///
     /// # Errors

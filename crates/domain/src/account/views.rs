@@ -242,7 +242,7 @@ mod tests {
             "https://new.shop.example",
         ] {
             let address = served(&facts, url);
-            assert_eq!(address, format!("{url}/avatars/{id}.webp"));
+            assert_eq!(address, format!("{url}/api/avatars/{id}.webp"));
             assert!(facts.has_avatar(&address) && facts.has_avatar(&format!(" {address}\n")));
         }
         assert!(!facts.has_avatar("https://shop.example/avatars/00000000-0000-0000-0000-000000000008.webp"));

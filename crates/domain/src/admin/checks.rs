@@ -1,10 +1,13 @@
 //! Checks of what staff type into forms.
 
-use crate::account::FieldError;
-use crate::slug::{is_slug, slugify};
+use crate::account::{FieldError, is_printable};
+use crate::slug::{is_slug, slug_of_name};
 
 /// Maximum length of a name, in characters.
 pub(super) const MAX_NAME: usize = 100;
+
+/// Maximum length of a text from which a slug is made, in characters.
+const MAX_SLUG: usize = 300;
 
 /// Collects the errors of a form.
 #[derive(Debug, Default)]
@@ -27,7 +30,7 @@ impl Checks {
     /// One line of text, trimmed, or nothing.
     pub(super) fn line_or_nothing(&mut self, path: &'static str, text: &str, most: usize) -> String {
         let text = text.trim();
-        if text.chars().any(char::is_control) {
+        if !is_printable(text) {
             self.fault(
                 path,
                 "control_characters",
@@ -58,17 +61,15 @@ impl Checks {
         }
     }
 
-    /// A slug as [`slugify`] makes it.
+    /// A slug: of words joined by single hyphens, as it is; any other text as a name, whose slug is made. The existing
+    /// console sends titles in lower case, with hyphens for blanks.
     pub(super) fn slug(&mut self, path: &'static str, text: &str) -> String {
-        let text = text.trim();
-        if !is_slug(text) || slugify(text) != text {
-            self.fault(
-                path,
-                "slug_invalid",
-                "This field must be lower-case letters, digits and single hyphens, such as half-life-2",
-            );
+        let text = self.line_or_nothing(path, text, MAX_SLUG);
+        if is_slug(&text) && !text.split('-').any(str::is_empty) {
+            text
+        } else {
+            slug_of_name(&text)
         }
-        text.to_owned()
     }
 
     /// The address of a picture: absolute, or a path of this shop.

@@ -10,7 +10,7 @@ use crate::account::FieldError;
 use crate::catalogue::iso_millis;
 use crate::content::Faq;
 use crate::html;
-use crate::slug::slugify;
+use crate::slug::slug_of_name;
 
 /// Maximum length of titles and questions, in characters.
 const MAX_TITLE: usize = 300;
@@ -20,6 +20,8 @@ const MAX_EXCERPT: usize = 1_000;
 const MAX_TEXT: usize = 90_000;
 /// Maximum number of tags of an article.
 const MAX_TAGS: usize = 30;
+/// Why a text is refused whose cleaning would take long.
+pub(super) const TOO_COMPLEX: &str = "This field has too many tags or entities, or too many inside each other";
 /// Words that a reader reads in a minute.
 const WORDS_A_MINUTE: usize = 200;
 
@@ -141,9 +143,9 @@ impl ArticleForm {
             title: self.title.map(|text| checks.line("title", &text, MAX_TITLE)),
             slug: self
                 .slug
-                .filter(|slug| !(is_new && slug.trim().is_empty()))
+                .filter(|slug| !slug.trim().is_empty())
                 .map(|text| checks.slug("slug", &text)),
-            content: self.content.map(|html| checks.html("content", &html)),
+            content: self.content.map(|html| checks.html("content", &html, html::article)),
             excerpt: self.excerpt.map(|text| checks.lines("excerpt", &text, MAX_EXCERPT)),
             image: self.image.map(|text| {
                 if text.trim().is_empty() {
@@ -157,15 +159,7 @@ impl ArticleForm {
             published: self.published,
         };
         if checks.0.is_empty() && is_new && form.slug.is_none() {
-            let slug = form.title.as_deref().map(slugify).unwrap_or_default();
-            if slug.is_empty() {
-                checks.fault(
-                    "slug",
-                    "required",
-                    "This field is required when the title has no Latin letter or digit",
-                );
-            }
-            form.slug = Some(slug);
+            form.slug = form.title.as_deref().map(slug_of_name);
         }
         checks.finish(form)
     }
@@ -214,7 +208,7 @@ impl FaqForm {
         let form = Self {
             category: self.category.map(|text| checks.line("category", &text, MAX_NAME)),
             question: self.question.map(|text| checks.line("question", &text, MAX_TITLE)),
-            answer: self.answer.map(|html| checks.html("answer", &html)),
+            answer: self.answer.map(|text| checks.html("answer", &text, html::answer)),
             order: self.order,
             active: self.active,
         };
@@ -230,7 +224,7 @@ impl Checks {
     }
 
     /// HTML or plain text, cleaned.
-    fn html(&mut self, path: &'static str, text: &str) -> String {
+    fn html(&mut self, path: &'static str, text: &str, clean: fn(&str) -> String) -> String {
         if text.len() > MAX_TEXT {
             self.fault(path, "too_long", "This field is too long");
         } else if text.contains('\0') {
@@ -239,10 +233,15 @@ impl Checks {
                 "control_characters",
                 "This field must not hold control characters",
             );
+        } else if !html::is_bounded(text) {
+            self.fault(path, "too_complex", TOO_COMPLEX);
         } else {
-            let html = html::article(text);
+            let html = clean(text);
             if html.is_empty() {
                 self.fault(path, "required", "This field is required");
+            } else if html.len() > MAX_TEXT || !html::is_bounded(&html) {
+                // What is stored can be sent back.
+                self.fault(path, "too_complex", TOO_COMPLEX);
             }
             return html;
         }
@@ -307,7 +306,6 @@ mod tests {
         );
         let wrong = ArticleForm {
             title: Some("x".repeat(301)),
-            slug: Some("A B".into()),
             content: Some("<script>1</script>".into()),
             image: Some("javascript:x".into()),
             tags: Some(vec![String::new()]),
@@ -317,7 +315,6 @@ mod tests {
             paths(wrong.checked(false)),
             [
                 ("title", "too_long"),
-                ("slug", "slug_invalid"),
                 ("content", "required"),
                 ("imageUrl", "address_invalid"),
                 ("tags", "required")

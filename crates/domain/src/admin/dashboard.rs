@@ -4,20 +4,20 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::MASKED_PERSON;
+use super::{DashboardMargin, MASKED_PERSON};
 use crate::catalogue::iso_millis;
 use crate::money::Money;
 use crate::order::{OrderStatus, TransactionType};
 use crate::purchase::PaymentStatus;
 
-/// The dashboard of the shop; days are UTC days.
+/// The dashboard of the shop; days are days of the shop's time zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Dashboard {
     /// Number of accounts, without deleted ones.
     pub total_users: u64,
-    /// Accounts registered since midnight UTC.
+    /// Accounts registered since midnight.
     pub new_users_today: u64,
     /// Number of listed games.
     pub total_games: u64,
@@ -27,11 +27,11 @@ pub struct Dashboard {
     pub pending_orders: u64,
     /// Number of orders with at least one delivered unit.
     pub completed_orders: u64,
-    /// Transactions since midnight UTC.
+    /// Transactions since midnight.
     pub transactions_today: u64,
     /// Revenue of all time, EUR: payments for orders less refunds, a refund counting on the day it is made.
     pub total_revenue: Money,
-    /// Revenue since midnight UTC, EUR.
+    /// Revenue since midnight, EUR.
     pub revenue_today: Money,
     /// Revenue of the last 7 days including today, EUR.
     pub revenue_this_week: Money,
@@ -45,6 +45,10 @@ pub struct Dashboard {
     pub recent_transactions: Vec<RecentTransaction>,
     /// Sales of the last seven days, oldest first.
     pub sales_by_day: Vec<DayOfSales>,
+    /// Margins.
+    pub margin: DashboardMargin,
+    /// The shop's time zone, by its IANA name.
+    pub time_zone: String,
 }
 
 /// A best-selling game.
@@ -124,10 +128,10 @@ pub struct RecentTransaction {
 }
 
 /// Orders and revenue of one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DayOfSales {
-    /// The day, UTC.
+    /// The day, in the shop's time zone.
     pub date: NaiveDate,
     /// Number of completed orders.
     pub count: u64,

@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::checks::{Checks, MAX_NAME};
+use super::content::TOO_COMPLEX;
 use crate::account::FieldError;
 use crate::catalogue::iso_millis;
 use crate::html;
 use crate::money::Money;
-use crate::slug::slugify;
+use crate::slug::slug_of_name;
 
 /// Maximum length of a title, in characters.
 const MAX_TITLE: usize = 300;
@@ -36,11 +38,13 @@ pub enum GameField {
     Genres,
     Platforms,
     Tags,
+    /// The pictures beside the cover.
+    Images,
 }
 
 impl GameField {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Title,
         Self::Description,
         Self::Price,
@@ -55,6 +59,7 @@ impl GameField {
         Self::Genres,
         Self::Platforms,
         Self::Tags,
+        Self::Images,
     ];
 
     /// Its name in `games.fields_by_hand`.
@@ -74,6 +79,7 @@ impl GameField {
             Self::Genres => "genres",
             Self::Platforms => "platforms",
             Self::Tags => "tags",
+            Self::Images => "images",
         }
     }
 
@@ -122,6 +128,7 @@ pub struct GameEntry {
     pub release_date: Option<String>,
     pub is_preorder: Option<bool>,
     pub in_stock: Option<bool>,
+    pub is_hidden: Option<bool>,
     pub locked: Option<Vec<String>>,
 }
 
@@ -162,6 +169,8 @@ pub struct GameForm {
     pub is_preorder: Option<bool>,
     /// `false` holds a game of G2A's back; `true` gives it back to G2A's stock.
     pub in_stock: Option<bool>,
+    /// As `in_stock` the other way round, also of a game that is sold out.
+    pub is_hidden: Option<bool>,
     /// The fields that are to be staff's, whether or not they change.
     pub locked: Option<Vec<GameField>>,
 }
@@ -200,11 +209,15 @@ impl GameForm {
                 "This field must not hold control characters",
             );
         }
+        // Of a game that exists, only a description that differs from the stored one is checked, when it is saved.
+        if is_new && !entry.description.as_deref().is_none_or(html::is_bounded) {
+            checks.0.push(TOO_COMPLEX_DESCRIPTION);
+        }
         let form = Self {
             title: entry.title.map(|text| checks.line("title", &text, MAX_TITLE)),
             slug: entry
                 .slug
-                .filter(|slug| !(is_new && slug.trim().is_empty()))
+                .filter(|slug| !slug.trim().is_empty())
                 .map(|text| checks.slug("slug", &text)),
             description: entry.description,
             price: entry.price,
@@ -233,6 +246,7 @@ impl GameForm {
             release_date: entry.release_date.and_then(|day| checks.day("releaseDate", &day)),
             is_preorder: entry.is_preorder,
             in_stock: entry.in_stock,
+            is_hidden: entry.is_hidden,
             locked: entry.locked.map(|names| checks.fields(&names)),
         };
         if let (Some(price), Some(original)) = (form.price, form.original_price)
@@ -242,14 +256,44 @@ impl GameForm {
         {
             checks.fault("originalPrice", "not_above_price", ORIGINAL_NOT_ABOVE);
         }
-        if checks.0.is_empty() && is_new && form.slug_of_new().is_empty() {
-            checks.fault(
-                "slug",
-                "required",
-                "This field is required when the title has no Latin letter or digit",
-            );
-        }
         checks.finish(form)
+    }
+
+    /// Sets a field that is not set to this value, if it is one that the field can have; returns whether it is set to it.
+    pub fn fill(&mut self, field: GameField, value: &Value) -> bool {
+        fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
+            let is_free = place.is_none() && value.is_some();
+            if is_free {
+                *place = value;
+            }
+            is_free
+        }
+        let text = || value.as_str().map(str::to_owned);
+        let text_or_none = || if value.is_null() { Some(String::new()) } else { text() };
+        let names = || {
+            let names = value.as_array()?.iter();
+            names
+                .map(|name| name.as_str().map(str::to_owned))
+                .collect::<Option<Vec<_>>>()
+        };
+        match field {
+            GameField::Title => set(&mut self.title, text()),
+            GameField::Description => set(&mut self.description, text()),
+            GameField::Image => set(&mut self.image, text_or_none()),
+            GameField::Publisher => set(&mut self.publisher, text_or_none()),
+            GameField::Developer => set(&mut self.developer, text_or_none()),
+            GameField::ReleaseDate => set(&mut self.release_date, text().and_then(|day| day.parse().ok())),
+            GameField::Categories => set(&mut self.categories, names()),
+            GameField::Genres => set(&mut self.genres, names()),
+            GameField::Platforms => set(&mut self.platforms, names()),
+            GameField::Tags => set(&mut self.tags, names()),
+            // Prices follow from the supplier's; the others are computed, or come with the next synchronisation.
+            GameField::Price
+            | GameField::OriginalPrice
+            | GameField::IsPreorder
+            | GameField::InStock
+            | GameField::Images => false,
+        }
     }
 
     /// The description as safe HTML.
@@ -259,10 +303,17 @@ impl GameForm {
 
     /// The slug of a new game: the one that was entered, or one made from the title.
     pub fn slug_of_new(&self) -> String {
-        let made = || self.title.as_deref().map(slugify).unwrap_or_default();
+        let made = || self.title.as_deref().map(slug_of_name).unwrap_or_default();
         self.slug.clone().unwrap_or_else(made)
     }
 }
+
+/// A description whose cleaning would take long.
+pub const TOO_COMPLEX_DESCRIPTION: FieldError = FieldError {
+    path: "description",
+    code: "too_complex",
+    msg: TOO_COMPLEX,
+};
 
 /// Why a price before the reduction is refused.
 pub const ORIGINAL_NOT_ABOVE: &str = "This amount must be above the price; leave it out if there is no reduction";
@@ -279,10 +330,6 @@ impl Checks {
             let before = self.0.len();
             let name = self.line(path, name, MAX_NAME);
             if self.0.len() > before {
-                break;
-            }
-            if slugify(&name).is_empty() {
-                self.fault(path, "slug_invalid", "Each name must have a Latin letter or digit");
                 break;
             }
             if !once.contains(&name) {
@@ -395,11 +442,11 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let wrong = GameEntry {
             title: text(" "),
-            slug: text("Half Life"),
+            slug: text("a\nb"),
             description: text("\0"),
             price: Some(Money::ZERO),
             image: text("javascript:alert(1)"),
-            genres: Some(vec!["东京".to_owned()]),
+            genres: Some(vec!["x".repeat(101)]),
             tags: Some(vec!["x".to_owned(); 51]),
             publisher: text(&"x".repeat(101)),
             release_date: text("2026-02-30"),

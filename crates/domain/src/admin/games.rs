@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Paging;
 use super::editing::PriceStep;
+use super::supplier::JobBrief;
 use crate::catalogue::iso_millis;
 use crate::money::Money;
 use crate::purchase::iso_millis_or_none;
@@ -143,16 +144,16 @@ pub struct SyncStatus {
     pub in_stock: u64,
     /// Number of these that cannot be bought.
     pub out_of_stock: u64,
-    /// Whether a synchronisation is running.
+    /// Whether a synchronisation is running, or a job of staff waits for one.
     pub sync_in_progress: bool,
 }
 
-/// Progress of the running synchronisation; all zero when none is running.
+/// Progress of the running synchronisation; all zero when none is running or waits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SyncProgress {
-    /// Whether a synchronisation is running.
+    /// Whether a synchronisation is running, or a job of staff waits for one.
     pub in_progress: bool,
     /// Number of pages written.
     pub current_page: u32,
@@ -178,4 +179,7 @@ pub struct SyncProgress {
     #[serde(with = "iso_millis_or_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub estimated_completion: Option<DateTime<Utc>>,
+    /// The job of staff that is open, if one is; while it waits for a worker, all numbers are zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobBrief>,
 }

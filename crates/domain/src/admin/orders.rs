@@ -176,6 +176,9 @@ pub struct UnitDetail {
     /// Why it was refunded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refunded_for: Option<String>,
+    /// Its faulty key, while another one is being bought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faulty_key_id: Option<Uuid>,
     /// Error of the last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,

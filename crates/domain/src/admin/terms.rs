@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::checks::{Checks, MAX_NAME};
 use crate::account::FieldError;
-use crate::slug::slugify;
+use crate::slug::slug_of_name;
 
 /// Maximum length of a description, in characters.
 const MAX_DESCRIPTION: usize = 2_000;
@@ -22,16 +22,11 @@ pub struct TermForm {
 }
 
 impl TermForm {
-    /// Checks what was entered. A new entry needs a slug, which a name without Latin letters does not give.
+    /// Checks what was entered.
     ///
     /// # Errors
     /// The invalid fields.
-    pub fn new(
-        name: &str,
-        slug: Option<&str>,
-        description: Option<&str>,
-        is_new: bool,
-    ) -> Result<Self, Vec<FieldError>> {
+    pub fn new(name: &str, slug: Option<&str>, description: Option<&str>) -> Result<Self, Vec<FieldError>> {
         let mut checks = Checks::default();
         let form = Self {
             name: checks.line("name", name, MAX_NAME),
@@ -40,19 +35,12 @@ impl TermForm {
                 .map(|slug| checks.slug("slug", slug)),
             description: description.map(|text| checks.lines("description", text, MAX_DESCRIPTION)),
         };
-        if is_new && checks.0.is_empty() && form.slug.is_none() && slugify(&form.name).is_empty() {
-            checks.fault(
-                "slug",
-                "required",
-                "This field is required when the name has no Latin letter or digit",
-            );
-        }
         checks.finish(form)
     }
 
     /// The slug of a new entry: the one that was entered, or one made from the name.
     pub fn slug_of_new(&self) -> String {
-        self.slug.clone().unwrap_or_else(|| slugify(&self.name))
+        self.slug.clone().unwrap_or_else(|| slug_of_name(&self.name))
     }
 }
 
@@ -74,7 +62,7 @@ mod tests {
 
     #[test]
     fn names_make_slugs_and_each_invalid_field_is_named() {
-        let form = TermForm::new(" Role Play ", None, Some(""), true).unwrap();
+        let form = TermForm::new(" Role Play ", None, Some("")).unwrap();
         assert_eq!(
             (form.name.as_str(), form.slug_of_new().as_str()),
             ("Role Play", "role-play")
@@ -85,17 +73,12 @@ mod tests {
                 .map(|fault| (fault.path, fault.code))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(paths(TermForm::new("", None, None, true)), [("name", "required")]);
-        assert_eq!(paths(TermForm::new("東京", None, None, true)), [("slug", "required")]);
+        assert_eq!(paths(TermForm::new("", None, None)), [("name", "required")]);
         assert_eq!(
-            paths(TermForm::new(&"x".repeat(101), Some("A b"), Some("\0"), false)),
-            [
-                ("name", "too_long"),
-                ("slug", "slug_invalid"),
-                ("description", "control_characters")
-            ]
+            paths(TermForm::new(&"x".repeat(101), Some("A b"), Some("\0"))),
+            [("name", "too_long"), ("description", "control_characters")]
         );
-        assert!(TermForm::new("東京", Some("tokyo"), None, true).is_ok());
-        assert!(TermForm::new("東京", None, None, false).is_ok());
+        assert!(TermForm::new("東京", Some("tokyo"), None).is_ok());
+        assert!(TermForm::new("東京", None, None).is_ok_and(|form| form.slug_of_new().starts_with("n-")));
     }
 }

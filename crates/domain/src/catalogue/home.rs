@@ -29,6 +29,9 @@ pub struct Tile {
     pub original: Option<Money>,
     /// Whole percent below `original`.
     pub discount: Option<i32>,
+    /// The lowest price of the 30 days before the reduction began, EUR.
+    #[serde(default)]
+    pub lowest: Option<Money>,
     /// Whether it can be bought now.
     pub in_stock: bool,
     /// Whether it is announced but not yet released.
@@ -53,6 +56,7 @@ impl From<Game> for Tile {
             price: game.price,
             original: game.original_price,
             discount: game.discount,
+            lowest: game.lowest_price_30d,
             in_stock: game.in_stock,
             is_preorder: game.is_preorder,
             release: game.release_date,
@@ -76,6 +80,12 @@ pub struct Home {
     pub preorders: Vec<Tile>,
     /// The largest genres.
     pub genres: Vec<GenreTiles>,
+    /// Games that staff have picked.
+    #[serde(default)]
+    pub picked: Vec<Tile>,
+    /// Which rows the page has, in their order.
+    #[serde(default = "Shelf::usual")]
+    pub shelves: Vec<Shelf>,
 }
 
 /// A genre with some of its games.
@@ -87,4 +97,46 @@ pub struct GenreTiles {
     pub slug: String,
     /// Its games, most popular first.
     pub games: Vec<Tile>,
+}
+
+/// A row of the home page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shelf {
+    /// Best sellers.
+    Best,
+    /// Latest additions.
+    New,
+    /// Announced games.
+    Preorders,
+    /// One row for each of the largest genres.
+    Genres,
+    /// Games that staff have picked.
+    Picked,
+}
+
+impl Shelf {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Best, Self::New, Self::Preorders, Self::Genres, Self::Picked];
+
+    /// The name in the database and in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::New => "new",
+            Self::Preorders => "preorders",
+            Self::Genres => "genres",
+            Self::Picked => "picked",
+        }
+    }
+
+    /// The row with a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|shelf| shelf.name() == name)
+    }
+
+    /// The rows of a shop that has chosen none.
+    pub fn usual() -> Vec<Self> {
+        vec![Self::Best, Self::New, Self::Preorders, Self::Genres]
+    }
 }

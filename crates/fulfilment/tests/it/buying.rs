@@ -138,6 +138,43 @@ async fn orders_above_the_maximum_cost_are_not_paid_and_the_price_corrected() {
 }
 
 #[tokio::test]
+async fn a_game_whose_price_staff_set_below_cost_is_refunded_once_and_then_off_sale() {
+    for charged_at_order in [true, false] {
+        let shop = Shop::open().await;
+        shop.execute("update games set fields_by_hand = '{price}', g2a_price = price")
+            .await;
+        if charged_at_order {
+            shop.g2a
+                .change_knobs(|knobs| knobs.charge_basis = lockstep_g2a_sandbox::PriceBasis::RetailMinPrice);
+            shop.g2a.add_product(product(PRODUCT, 10, "10.00", "10.21"));
+        } else {
+            shop.g2a.add_product(product(PRODUCT, 10, "10.21", "10.21"));
+        }
+        let order = shop.order(1).await;
+        shop.settle(&shop.worker()).await;
+        assert_eq!(shop.status(&order).await, "FAILED");
+        assert_eq!(shop.balance().await, eur("100.00"));
+        let game: (String, Option<String>, bool, i16) =
+            sqlx::query_as("select price::text, g2a_price::text, in_stock, g2a_depth from games")
+                .fetch_one(&shop.db.sql)
+                .await
+                .unwrap();
+        assert_eq!(
+            game,
+            ("10.20".into(), Some("10.41".into()), false, 0),
+            "no second buyer"
+        );
+        let told: Vec<String> = sqlx::query_scalar("select detail from incidents where kind = 'ABOVE_PRICE'")
+            .fetch_all(&shop.db.sql)
+            .await
+            .unwrap();
+        let says = |detail: &String| detail.contains("off sale until the price is at least 10.41 EUR");
+        assert!(!told.is_empty() && told.iter().all(says), "{told:?}");
+        shop.check_books().await;
+    }
+}
+
+#[tokio::test]
 async fn allowed_loss_is_exact_to_the_cent() {
     for (allowed, status) in [("0.01", "COMPLETED"), ("0.00", "FAILED")] {
         let mut shop = Shop::open().await;
@@ -313,4 +350,45 @@ async fn cancelling_refunds_units_that_are_not_bought() {
         .await;
     assert!(matches!(again, Err(records::NotRefundable::Refunded)), "{again:?}");
     shop.check_books().await;
+}
+
+/// Reports fraud with a payment of the shop's buyer.
+const REPORTED: &str = "insert into top_ups (id, user_id, amount, method, provider) select gen_random_uuid(), user_id, 1, 'card', 'stripe' from orders;
+    insert into payment_incidents (kind, reference, top_up_id, user_id, detail) select 'FRAUD_WARNING', 'issfr_1', id, user_id, 'reported' from top_ups";
+
+#[tokio::test]
+async fn waiting_for_a_held_buyer_is_no_failed_attempt() {
+    let shop = Shop::open().await;
+    shop.order(1).await;
+    shop.execute(REPORTED).await;
+    let worker = shop.worker();
+    shop.work_until(&worker, async || {
+        shop.db.count("order_units where epoch > 3").await == 1
+    })
+    .await;
+    assert_eq!(
+        shop.db.count("order_units where attempts = 0 and state = 'NEW'").await,
+        1
+    );
+    assert!(shop.units().await[0].1.as_deref().unwrap().contains("disputed"));
+}
+
+#[tokio::test]
+async fn a_paid_copy_of_a_held_buyer_is_not_fetched_though_its_order_is_cancelled() {
+    let shop = Shop::open().await;
+    shop.order(1).await;
+    shop.execute(REPORTED).await;
+    shop.execute(
+        "set session_replication_role = replica;
+         update orders set cancel_asked_at = now(), status = 'PROCESSING';
+         update order_units set state = 'PAID', g2a_order_id = 'o-1', g2a_price = 5, ordered_at = now(), pay_asked_at = now();
+         set session_replication_role = origin",
+    )
+    .await;
+    let worker = shop.worker();
+    shop.work_until(&worker, async || {
+        shop.db.count("order_units where epoch > 2").await == 1
+    })
+    .await;
+    assert_eq!(shop.states().await, ["PAID"]);
 }

@@ -7,10 +7,13 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod accounts;
 mod buying;
 mod faults;
 mod leases;
 mod money;
+mod own_stock;
+mod replacing;
 mod spool;
 mod support;
 mod unreadable;

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::accounts::Account;
 use crate::error::{Call, Error, NotSent};
 use crate::wire::is_id;
 
@@ -51,6 +52,8 @@ pub struct NewOrder {
 
 /// One HTTP request to send.
 pub(super) struct Request {
+    /// The account that makes it.
+    pub(super) account: Account,
     pub(super) call: Call,
     pub(super) method: Method,
     pub(super) path: String,
@@ -59,11 +62,18 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn about_order(call: Call, method: Method, path: &str, order_id: &str) -> Result<Self, Error> {
+    pub(super) fn about_order(
+        account: &Account,
+        call: Call,
+        method: Method,
+        path: &str,
+        order_id: &str,
+    ) -> Result<Self, Error> {
         if !is_id(order_id) {
             return Err(argument(call, "order_id"));
         }
         Ok(Self {
+            account: account.clone(),
             call,
             method,
             path: format!("{path}{order_id}"),

@@ -11,10 +11,11 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
+use super::accounts::{Account, Signer};
 use super::answers::{Answer, BodyEnd, SMALL_LIMIT, body_limit, clock_ahead, not_answered, read};
 use super::patience::Patience;
 use super::requests::Request;
-use super::{Inner, Signer, count};
+use super::{Inner, count};
 use crate::auth::Authorization;
 use crate::breaker::{Breaker, Change, Ending, Ticket};
 use crate::budget::{BudgetError, CallClass};
@@ -61,6 +62,7 @@ impl Inner {
                 "retrying a call to G2A: {error}"
             );
             tokio::time::sleep(wait).await;
+            self.tally.repeat();
             attempt += 1;
         }
     }
@@ -82,6 +84,9 @@ impl Inner {
     pub(super) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let call = request.call;
         let not_sent = |reason| Error::NotSent { call, reason };
+        if let Account::Unknown(mark) = &request.account {
+            return Err(not_sent(NotSent::UnknownAccount(mark.clone())));
+        }
         if let Some(retry_after) = self.breaker().refuses(Instant::now()) {
             return Err(not_sent(NotSent::BreakerOpen { retry_after }));
         }
@@ -108,7 +113,7 @@ impl Inner {
     }
 
     /// Waits for a concurrency permit and then for the budget, so that a granted call is sent at once.
-    async fn acquire_permit(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
+    pub(super) async fn acquire_permit(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
         let permits = match class {
             CallClass::Catalogue => &self.catalogue_places,
             CallClass::Order => &self.order_places,
@@ -147,16 +152,19 @@ impl Inner {
     /// Signs and sends the request. Replaces a refused token once, for calls that may be made twice.
     async fn authorized(&self, request: &Request) -> Result<Answer, Error> {
         let call = request.call;
-        let authorization = self.authorization(call).await?;
+        let access = self.access(&request.account);
+        let access = access.map_err(|reason| Error::NotSent { call, reason })?;
+        let authorization = self.authorization(&access.signer, call).await?;
         let result = self.exchange(request, &authorization).await;
-        let (Signer::Bearer { tokens, .. }, true) = (&self.signer, result.as_ref().is_err_and(token_may_be_bad)) else {
+        let (Signer::Bearer { tokens, .. }, true) = (&access.signer, result.as_ref().is_err_and(token_may_be_bad))
+        else {
             return result;
         };
         tokens.drop_refused(&authorization).await;
         if !matches!(call, Call::Products | Call::OrderDetails | Call::CreateOrder) {
             return Err(Error::TokenRejected { call });
         }
-        let authorization = self.authorization(call).await?;
+        let authorization = self.authorization(&access.signer, call).await?;
         let granted = self.within_budget_timeout(self.budget.acquire(call.class())).await;
         granted.map_err(|error| Error::NotSent {
             call,
@@ -165,8 +173,8 @@ impl Inner {
         self.exchange(request, &authorization).await
     }
 
-    async fn authorization(&self, call: Call) -> Result<Authorization, Error> {
-        match &self.signer {
+    async fn authorization(&self, signer: &Signer, call: Call) -> Result<Authorization, Error> {
+        match signer {
             Signer::Fixed(authorization) => Ok(authorization.clone()),
             Signer::Bearer {
                 tokens,
@@ -183,7 +191,7 @@ impl Inner {
         }
     }
 
-    async fn fetch_token(
+    pub(super) async fn fetch_token(
         &self,
         token_url: &str,
         client_id: &Secret,
@@ -223,6 +231,8 @@ impl Inner {
         }
         if !matches!(result, Err(Error::NotSent { .. })) {
             metrics::histogram!("lockstep_g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
+            let is_whole = matches!(&result, Ok(answer) if matches!(answer.end, BodyEnd::Complete));
+            self.tally.count(is_whole, began.elapsed());
         }
         result
     }

@@ -15,6 +15,7 @@
 
 mod server;
 
+mod accounts;
 mod breaker;
 mod metered;
 mod oauth;

@@ -19,11 +19,11 @@ fn token(text: &str, expires_in: u32) -> Answer {
 
 fn client(api: &Server, tokens: &Server) -> Client {
     let mut config = config(api);
-    config.auth = Auth::OAuth {
+    config.auth = Some(Auth::OAuth {
         token_url: tokens.url("/oauth/token"),
         client_id: Secret::new("shop id"),
         client_secret: Secret::new("s&cret"),
-    };
+    });
     Client::new(config, Arc::new(Unlimited)).unwrap()
 }
 

@@ -6,6 +6,11 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cards;
+mod checkouts;
 mod doubled;
+mod evidence;
+mod holds;
+mod permutations;
 mod stand_in;
 mod stripe;

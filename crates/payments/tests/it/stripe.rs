@@ -34,6 +34,7 @@ pub(crate) fn money(text: &str) -> Money {
 /// One instance of the shop, with this time limit for Stripe.
 pub(crate) fn instance(db: &TestDb, stripe: &StandIn, key: &str, timeout: Duration) -> Payments {
     let provider = Stripe::new(StripeConfig {
+        name: lockstep_payments::STRIPE,
         api_url: stripe.url.clone(),
         secret_key: Secret::new(key),
         webhook_secrets: vec![Secret::new("whsec_next"), Secret::new(WEBHOOK_SECRET)],
@@ -308,7 +309,7 @@ async fn mismatched_or_unrelated_events_credit_nothing() {
     }
     for kind in [
         "payment_intent.succeeded",
-        "charge.refunded",
+        "charge.updated",
         "checkout.session.something_new",
     ] {
         assert_eq!(
@@ -476,6 +477,7 @@ async fn reach_checks_credentials_without_creating_a_payment() {
     let stripe = StandIn::start().await;
     let with = |url: &str, key: &str| {
         Stripe::new(StripeConfig {
+            name: lockstep_payments::STRIPE,
             api_url: url.to_owned(),
             secret_key: Secret::new(key),
             webhook_secrets: vec![Secret::new(WEBHOOK_SECRET)],

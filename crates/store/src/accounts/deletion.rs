@@ -29,7 +29,7 @@ pub enum Deleted {
 pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
     store
         .tx_about("accounts.delete", &[id.into()], move |tx| {
-            Box::pin(delete_in(tx, id, give_up_balance))
+            Box::pin(delete_in(tx, id, give_up_balance, Farewell::Sent))
         })
         .await
 }
@@ -49,7 +49,7 @@ pub async fn delete_by_staff(store: &Store, by: UserId, id: UserId) -> Result<De
                 staff::allow(tx, &by, Permission::UsersDelete, id).await?;
                 // Before the deletion: an account with an entry is kept, so one may delete one's own.
                 audit::record(tx, &by, "user.delete", ("user", id.0), serde_json::json!({})).await?;
-                let deleted = delete_in(tx, id, false).await?;
+                let deleted = delete_in(tx, id, false, Farewell::Sent).await?;
                 // No order was placed since the account is locked.
                 let has_orders = sqlx::query_scalar!(
                     r#"-- store.accounts.delete_by_staff.orders
@@ -67,7 +67,21 @@ pub async fn delete_by_staff(store: &Store, by: UserId, id: UserId) -> Result<De
         .await
 }
 
-async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
+/// Whether the person gets an e-mail about the deletion.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// Its address is stored until it is sent.
+    Sent,
+    /// The operator tells them.
+    Left,
+}
+
+pub(super) async fn delete_in(
+    tx: &mut Tx,
+    id: UserId,
+    give_up_balance: bool,
+    farewell: Farewell,
+) -> Result<Deleted, AccountError> {
     not_the_last_admin(tx, id).await?;
     // The lock order that all code uses: a write for a user locks the shopper's row, then the user's; a report about a
     // payment locks its intent, then the user's row. Once all are locked, nothing can be added (`refuse_deleted_owner`
@@ -96,11 +110,18 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     let row = sqlx::query!(
         r#"-- store.accounts.delete.look
         select u.email, u.email_verified, u.nickname, u.language, u.balance <> 0 as "has_balance!",
-               exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as "under_way!",
-               exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as "is_paying!",
+               exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING'))
+                   or exists (select 1 from orders o join order_units n on n.order_id = o.id
+                               where o.user_id = u.id and n.faulty_key_id is not null)
+                   or exists (select 1 from withdrawals w where w.user_id = u.id and w.order_id is not null and w.state = 'OPEN') as "under_way!",
+               exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING')
+                   or buyer_is_held(u.id)
+                   or exists (select 1 from card_refunds r where r.user_id = u.id and r.state in ('REQUESTED', 'PENDING'))
+                   as "is_paying!",
                exists (select 1 from orders o where o.user_id = u.id)
                    or exists (select 1 from transactions t where t.user_id = u.id)
                    or exists (select 1 from top_ups p where p.user_id = u.id)
+                   or exists (select 1 from withdrawals w where w.user_id = u.id)
                    or exists (select 1 from audit_log a where a.admin_id = u.id) as "has_records!"
           from users u where u.id = $1"#,
         id.0
@@ -116,7 +137,7 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     if row.has_balance && !give_up_balance {
         return Err(AccountError::HasBalance);
     }
-    let farewell = EmailTemplate::AccountDeleted {
+    let letter = EmailTemplate::AccountDeleted {
         nickname: nickname_of(row.nickname),
         language: row.language,
     };
@@ -136,7 +157,9 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         sqlx::query!("-- store.accounts.delete\ndelete from users where id = $1", id.0)
             .execute(tx.conn())
             .await?;
-        mail::enqueue_farewell(tx, &row.email, &farewell, NOTICE).await?;
+        if farewell == Farewell::Sent {
+            mail::enqueue_to_address(tx, &row.email, &letter, NOTICE).await?;
+        }
         return Ok(Deleted::Completely);
     }
     // Executes statements about the user, in this order.
@@ -150,10 +173,20 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         "-- store.accounts.delete.wishlist\ndelete from wishlist where user_id = $1",
         "-- store.accounts.delete.stock_alerts\ndelete from stock_alerts where user_id = $1",
         "-- store.accounts.delete.sessions\ndelete from user_sessions where user_id = $1",
+        "-- store.accounts.delete.api_tokens\ndelete from api_tokens where user_id = $1",
+        "-- store.accounts.delete.views\ndelete from saved_views where user_id = $1",
+        "-- store.accounts.delete.recent\ndelete from recent_things where user_id = $1",
+        // Receipts keep the name and country that they were issued with, as long as the law asks for it.
+        "-- store.accounts.delete.billing\ndelete from billing_profiles where user_id = $1",
         "-- store.accounts.delete.totp\ndelete from user_totp where user_id = $1",
         "-- store.accounts.delete.codes\ndelete from one_time_codes where user_id = $1",
         "-- store.accounts.delete.history\ndelete from login_history where user_id = $1",
         "-- store.accounts.delete.mail\ndelete from mail_outbox where user_id = $1",
+        // Nothing is ordered for them any more.
+        "-- store.accounts.delete.checkouts
+        update pending_checkouts set state = 'ABANDONED', reason = null, due_at = null, changed_at = now(), consent_source = null,
+               consent_wording = null, consent_language = null, consent_address = null, consent_user_agent = null
+         where user_id = $1 and state in ('WAITING', 'EXPIRED', 'ASK')",
         // No user is sent to pay any more, and open payments are closed at the provider next. A payment that happens
         // all the same is shown to staff (`top_ups::apply`).
         "-- store.accounts.delete.top_ups
@@ -162,11 +195,13 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
                not_before = case status when 'PENDING' then now() else not_before end
          where user_id = $1 and (redirect_url is not null or status = 'PENDING')",
         "-- store.accounts.delete.idempotency_keys\ndelete from idempotency_keys where owner = $1",
-        // What a payment provider reported about the person, apart from the booking itself.
+        // What a payment provider reported, apart from the booking itself and what G2A says of an order.
         "-- store.accounts.delete.gateway
-        update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
-         where user_id = $1 and jsonb_typeof(gateway_response) = 'object'
-           and gateway_response ?| array['email', 'name', 'surname']",
+        update transactions
+           set gateway_response = case when gateway_response ? 'g2a' then jsonb_build_object('g2a', gateway_response -> 'g2a') end
+         where user_id = $1 and jsonb_typeof(gateway_response) = 'object' and gateway_response - 'g2a' <> '{}'",
+        "-- store.accounts.delete.origins
+        delete from top_up_origins where top_up_id in (select id from top_ups where user_id = $1)",
         // A well-formed hash without a known password; log-ins do not read the row anyway.
         "-- store.accounts.delete.anonymise
         update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,
@@ -174,7 +209,20 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
                deleted_at = now(),
                password_hash = '$2b$12$' || repeat('.', 53)
          where id = $1",
+        // What the books and the law need says nothing of who it was; the database allows it for deleted accounts only.
+        "-- store.accounts.delete.consents
+        update order_consents set address = null, user_agent = null
+         where num_nonnulls(address, user_agent) > 0 and order_id in (select id from orders where user_id = $1)",
+        "-- store.accounts.delete.withdrawals
+        update withdrawals set name = 'erased', contact = 'erased', address = null,
+               reason = case when reason is not null then 'erased' end
+         where user_id = $1 and state <> 'OPEN'",
+        "-- store.accounts.delete.evidence
+        update dispute_evidence set fields = '{}', problem = null
+         where state <> 'REQUESTED' and dispute_id in (select id from disputes where user_id = $1)",
     );
-    mail::enqueue_farewell(tx, &row.email, &farewell, NOTICE).await?;
+    if farewell == Farewell::Sent {
+        mail::enqueue_to_address(tx, &row.email, &letter, NOTICE).await?;
+    }
     Ok(Deleted::Anonymised)
 }

@@ -88,15 +88,16 @@ macro_rules! list {
 }
 
 /// The lists of the file, in its order.
-pub const LISTS: [List; 12] = [
+pub const LISTS: [List; 15] = [
     list!(
         "orders",
         "orders",
-        "select to_jsonb(o) - 'traceparent' || jsonb_build_object(
+        "select to_jsonb(o) - array['traceparent', 'asks_consent'] || jsonb_build_object(
                     'items', (select coalesce(jsonb_agg(to_jsonb(i) || jsonb_build_object('title', g.title)), '[]')
                                 from order_items i join games g on g.id = i.game_id where i.order_id = o.id),
-                    'keys', (select coalesce(jsonb_agg(to_jsonb(k) - array['key_ciphertext', 'key_hash']), '[]')
-                               from game_keys k where k.order_id = o.id)) as line,
+                    'keys', (select coalesce(jsonb_agg(to_jsonb(k) - array['key_ciphertext', 'key_hash', 'cost']), '[]')
+                               from game_keys k where k.order_id = o.id),
+                    'consent', (select to_jsonb(c) - 'order_id' from order_consents c where c.order_id = o.id)) as line,
                 o.created_at as at, o.id
            from orders o
           where o.user_id = $1 and (o.created_at, o.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
@@ -113,9 +114,30 @@ pub const LISTS: [List; 12] = [
     list!(
         "topUps",
         "top_ups",
-        "select to_jsonb(p) - array['redirect_url', 'traceparent'] as line, p.created_at as at, p.id
+        "select to_jsonb(p) - array['redirect_url', 'traceparent'] || jsonb_build_object(
+                    'checkout', (select to_jsonb(c) - array['top_up_id', 'user_id', 'request_hash', 'due_at', 'attempts']
+                                   from pending_checkouts c where c.top_up_id = p.id)) as line, p.created_at as at, p.id
            from top_ups p
           where p.user_id = $1 and (p.created_at, p.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
+    ),
+    list!(
+        "billing",
+        "billing",
+        "select to_jsonb(b) as line, b.updated_at as at, b.user_id as id
+           from billing_profiles b
+          where b.user_id = $1 and (b.updated_at, b.user_id) > (coalesce($2::timestamptz, '-infinity'), $3)"
+    ),
+    // With how the order is taxed, and the evidence for it.
+    list!(
+        "receipts",
+        "receipts",
+        "select to_jsonb(r) - 'settings' || jsonb_build_object(
+                    'tax', to_jsonb(t) - array['order_id', 'settings'],
+                    'lines', (select jsonb_agg(to_jsonb(l) - 'receipt_id' order by l.position) from receipt_lines l
+                               where l.receipt_id = r.id)) as line,
+                r.issued_at as at, r.id
+           from orders o join receipts r on r.order_id = o.id join order_taxes t on t.order_id = o.id
+          where o.user_id = $1 and (r.issued_at, r.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     // What a payment provider reported without effect of a top-up of theirs, or of a payer with their proved e-mail
     // address; bytes outside ASCII as `\\ooo`.
@@ -169,6 +191,13 @@ pub const LISTS: [List; 12] = [
         "select to_jsonb(s) - array['refresh_id', 'previous_refresh_id'] as line, s.created_at as at, s.id
            from user_sessions s
           where s.user_id = $1 and (s.created_at, s.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
+    ),
+    list!(
+        "apiTokens",
+        "api_tokens",
+        "select to_jsonb(k) - 'hash' as line, k.created_at as at, k.id
+           from api_tokens k
+          where k.user_id = $1 and (k.created_at, k.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "loginHistory",

@@ -81,6 +81,13 @@ pub(super) async fn set_password(
     .await?
     .ok_or(AccountError::NotFound)?;
     sessions::end_all_but(tx, id, keep).await?;
+    // Whoever knew the old password may have made them.
+    sqlx::query!(
+        "-- store.accounts.set_password.tokens\ndelete from api_tokens where user_id = $1",
+        id.0
+    )
+    .execute(tx.conn())
+    .await?;
     sqlx::query!(
         "-- store.accounts.set_password.links
         delete from one_time_codes where user_id = $1 and purpose = 'RESET_PASSWORD'",

@@ -2,6 +2,7 @@
 
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::UserId;
+use lockstep_domain::secret::Secret;
 use lockstep_domain::staff::StaffRole;
 use serde_json::json;
 
@@ -76,6 +77,29 @@ pub async fn create_admin(store: &Store, new: &NewAccount, machine: &str) -> Res
                 } else {
                     AdminMade::Reclaimed
                 })
+            })
+        })
+        .await
+}
+
+/// Gives the account of somebody who signs in with a link that the operator's program printed at `machine` the password
+/// that they chose; their sessions end. Recorded in the audit log.
+///
+/// # Errors
+/// [`AccountError::NotFound`], [`AccountError::Store`].
+pub async fn enter_by_link(
+    store: &Store,
+    id: UserId,
+    password_hash: &Secret,
+    machine: &str,
+) -> Result<(), AccountError> {
+    let (by, hash) = (By::Operator(machine.to_owned()), password_hash.clone());
+    store
+        .tx("accounts.enter_by_link", move |tx| {
+            let (by, hash) = (by.clone(), hash.clone());
+            Box::pin(async move {
+                set_password(tx, id, &hash, None).await?;
+                Ok(audit::record(tx, &by, "user.link", ("user", id.0), json!({})).await?)
             })
         })
         .await

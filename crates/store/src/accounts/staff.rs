@@ -1,16 +1,17 @@
 //! Who is on the staff, and with which permissions. Read from the database for every request of staff, so that a change
 //! counts with the next one in every process.
 
+use lockstep_domain::Money;
 use lockstep_domain::account::Role;
-use lockstep_domain::ids::UserId;
+use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::staff::{Permission, Permissions, Refused, StaffRole, may_change, may_give};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::AccountError;
 use crate::audit::{self, By};
-use crate::row::role_of;
-use crate::{Result, Store, Tx};
+use crate::row::{money_of, role_of};
+use crate::{Result, Store, Tx, acting};
 
 /// An account's role and what it permits.
 struct Standing {
@@ -45,7 +46,7 @@ impl Row {
 }
 
 /// The permissions with these names. One that only a newer version knows permits nothing here.
-fn known(names: &[String]) -> Permissions {
+pub(crate) fn known(names: &[String]) -> Permissions {
     names.iter().filter_map(|name| Permission::from_name(name)).collect()
 }
 
@@ -79,6 +80,120 @@ pub async fn permissions(store: &Store, id: UserId) -> Result<Permissions> {
         .transpose()?
         .map(|standing| standing.permissions)
         .unwrap_or_default())
+}
+
+/// Whether `id` may still act in this session, which may also be an API token, and has `permission`.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn goes_on(store: &Store, id: UserId, session: SessionId, permission: Permission) -> Result<bool> {
+    let goes_on = sqlx::query_scalar!(
+        r#"-- store.accounts.staff.goes_on
+        select exists (select from user_sessions where id = $1 and user_id = $2 and expires_at > now())
+               or exists (select from api_tokens where id = $1 and user_id = $2 and expires_at > now()) as "goes_on!""#,
+        session.0,
+        id.0
+    )
+    .fetch_one(store.alone())
+    .await?;
+    Ok(goes_on && permissions(store, id).await?.contains(permission))
+}
+
+/// Whether the password was given in this session within the last five minutes (step-up): at the log-in, or to
+/// [`confirm`].
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn is_confirmed(store: &Store, session: SessionId) -> Result<bool> {
+    let is_confirmed = sqlx::query_scalar!(
+        r#"-- store.accounts.staff.is_confirmed
+        select greatest(created_at, confirmed_at) > now() - interval '5 minutes' as "is_confirmed!"
+          from user_sessions where id = $1"#,
+        session.0
+    )
+    .fetch_optional(store.alone())
+    .await?;
+    Ok(is_confirmed.unwrap_or_default())
+}
+
+/// Records that the password was given in this session. Returns whether the session still exists.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn confirm(store: &Store, session: SessionId) -> Result<bool> {
+    let done = sqlx::query!(
+        "-- store.accounts.staff.confirm\nupdate user_sessions set confirmed_at = now() where id = $1",
+        session.0
+    )
+    .execute(store.alone())
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// What a member of staff may refund within a day without giving the password again, EUR, and what they have refunded
+/// within the last one; `None` for no limit. Their row is locked, so that refunds at once are added up.
+pub(crate) async fn refund_limit(tx: &mut Tx, staff: UserId) -> Result<Option<(Money, Money)>> {
+    let limit = sqlx::query_scalar!(
+        "-- store.accounts.staff.refund_limit
+        select r.refund_limit from users u join staff_roles r on r.name = u.staff_role where u.id = $1 for no key update of u",
+        staff.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(limit) = limit.flatten() else {
+        return Ok(None);
+    };
+    let refunded = sqlx::query_scalar!(
+        r#"-- store.accounts.staff.refunded
+        select coalesce(sum((details ->> 'amount')::numeric), 0) as "sum!" from audit_log
+         where admin_id = $1 and action in ('order.refund', 'payment.card_refund') and at > now() - interval '1 day'"#,
+        staff.0
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Some((money_of(limit)?, money_of(refunded)?)))
+}
+
+/// Checks that who has the permissions `given` and the limit `limit` may refund no more without their password than the
+/// member of staff `by`. Without the permission to refund, the limit says nothing.
+///
+/// # Errors
+/// [`Refused::GivesMore`] as [`AccountError::Refused`].
+pub(crate) async fn limit_within(
+    tx: &mut Tx,
+    by: UserId,
+    given: &Permissions,
+    limit: Option<Money>,
+) -> Result<(), AccountError> {
+    let own = sqlx::query_scalar!(
+        "-- store.accounts.staff.own_limit
+        select r.refund_limit from users u join staff_roles r on r.name = u.staff_role where u.id = $1",
+        by.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let own = own.flatten().map(money_of).transpose()?;
+    let is_within = own.is_none_or(|own| limit.is_some_and(|limit| limit <= own));
+    if is_within || !given.contains(Permission::OrdersRefund) {
+        Ok(())
+    } else {
+        Err(AccountError::Refused(Refused::GivesMore))
+    }
+}
+
+/// Whether an account with this address is on the staff.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn is_on_staff(store: &Store, email: &str) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"-- store.accounts.staff.is_on_staff
+        select exists (select from users where email = $1 and deleted_at is null
+                          and (role = 'ADMIN' or staff_role is not null)) as "is_there!""#,
+        email
+    )
+    .fetch_one(store.alone())
+    .await?)
 }
 
 /// Checks that `by` may use `permission` on `whom`: nobody changes somebody with more. The operator may always.
@@ -161,9 +276,12 @@ pub(crate) async fn change_role_in(
     // All changes of roles come one after the other, so that what is read below is not changed by another one.
     let owners = lock_owners(tx).await?;
     let before = standing(tx, whom).await?.ok_or(AccountError::NotFound)?;
-    let given = permissions_of(tx, role).await?;
+    let (given, limit) = powers_of(tx, role).await?;
     if let By::Staff(staff) = by {
         may_give(&of_staff(tx, *staff).await?, &before.permissions, &given)?;
+        if before.role != *role {
+            limit_within(tx, *staff, &given, limit).await?;
+        }
     }
     if before.role == *role {
         return Ok(before.role);
@@ -191,6 +309,15 @@ pub(crate) async fn change_role_in(
     if done.rows_affected() == 0 {
         return Err(AccountError::NotFound);
     }
+    if *role == StaffRole::None {
+        // A later role does not bring them back.
+        sqlx::query!(
+            "-- store.accounts.staff.change_role.tokens\ndelete from api_tokens where user_id = $1",
+            whom.0
+        )
+        .execute(tx.conn())
+        .await?;
+    }
     let details = json!({ "from": before.role.name(), "to": role.name() });
     audit::record(tx, by, "user.role", ("user", whom.0), details).await?;
     Ok(before.role)
@@ -212,30 +339,37 @@ pub(crate) async fn lock_owners(tx: &mut Tx) -> Result<Vec<Uuid>> {
     .await?)
 }
 
-/// The permissions of a member of staff; none if the account has been deleted meanwhile.
-/// The permissions of a member of staff, for a decision in this transaction.
+/// The permissions of a member of staff, for a decision in this transaction; none if the account has been deleted
+/// meanwhile. Who acts with an API token has no more than the token.
 pub(crate) async fn of_staff(tx: &mut Tx, staff: UserId) -> Result<Permissions> {
-    Ok(standing(tx, staff)
+    let theirs = standing(tx, staff)
         .await?
         .map(|standing| standing.permissions)
-        .unwrap_or_default())
+        .unwrap_or_default();
+    Ok(match acting::token() {
+        Some(token) if token.user == staff => theirs.shared_with(&token.permissions),
+        _ => theirs,
+    })
 }
 
-async fn permissions_of(tx: &mut Tx, role: &StaffRole) -> Result<Permissions, AccountError> {
+/// What a role permits, and what its members may refund within a day without their password, EUR.
+async fn powers_of(tx: &mut Tx, role: &StaffRole) -> Result<(Permissions, Option<Money>), AccountError> {
     let name = match role {
-        StaffRole::None => return Ok(Permissions::default()),
-        StaffRole::Owner => return Ok(Permissions::all()),
+        StaffRole::None => return Ok((Permissions::default(), None)),
+        StaffRole::Owner => return Ok((Permissions::all(), None)),
         StaffRole::Named(name) => name,
     };
-    let names = sqlx::query_scalar!(
+    let row = sqlx::query!(
         r#"-- store.accounts.staff.role
-        select array(select p.permission from staff_role_permissions p where p.role = r.name) as "permissions!"
+        select array(select p.permission from staff_role_permissions p where p.role = r.name) as "permissions!",
+               r.refund_limit
           from staff_roles r where r.name = $1"#,
         name
     )
     .fetch_optional(tx.conn())
-    .await?;
-    names.map(|names| known(&names)).ok_or(AccountError::UnknownRole)
+    .await?
+    .ok_or(AccountError::UnknownRole)?;
+    Ok((known(&row.permissions), row.refund_limit.map(money_of).transpose()?))
 }
 
 /// The names of all roles but that of an owner.

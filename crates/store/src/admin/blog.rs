@@ -1,5 +1,6 @@
 //! Articles of the blog: listed, written, changed and deleted by staff.
 
+use chrono::{DateTime, Utc};
 use lockstep_domain::admin::{ArticleForm, Page, PostCreated, PostList, PostRow, PostUpdated};
 use lockstep_domain::content::Article;
 use lockstep_domain::ids::UserId;
@@ -8,8 +9,8 @@ use uuid::Uuid;
 
 use super::bounds;
 use super::changes::ChangeError;
-use crate::audit::{self, AuditEntry};
-use crate::content::{article, query_articles};
+use crate::audit::{self, By};
+use crate::content::{article, category_meant, query_articles};
 use crate::row::how_many_of;
 use crate::{Result, Store, Tx};
 
@@ -72,8 +73,9 @@ pub async fn detail(tx: &mut Tx, id: Uuid) -> Result<Option<Article>> {
 pub async fn create(store: &Store, admin: UserId, form: &ArticleForm) -> Result<PostCreated, ChangeError> {
     let form = form.clone();
     let made = store.tx("admin.blog.create", move |tx| {
-        let form = form.clone();
+        let mut form = form.clone();
         Box::pin(async move {
+            form.category = category_meant(tx, true, form.category).await?;
             let (id, minutes) = (Uuid::now_v7(), form.read_minutes().unwrap_or(1));
             let (title, slug) = (form.title.unwrap_or_default(), form.slug.unwrap_or_default());
             let published = form.published.unwrap_or_default();
@@ -98,7 +100,7 @@ pub async fn create(store: &Store, admin: UserId, form: &ArticleForm) -> Result<
             .fetch_one(tx.conn())
             .await?;
             let details = json!({ "title": title, "slug": slug, "published": published });
-            note(tx, admin, "blog.create", id, details).await?;
+            audit::record(tx, &By::Staff(admin), "blog.create", ("article", id), details).await?;
             Ok(PostCreated {
                 id,
                 title,
@@ -114,23 +116,53 @@ pub async fn create(store: &Store, admin: UserId, form: &ArticleForm) -> Result<
 ///
 /// # Errors
 /// [`ChangeError::NotFound`], [`ChangeError::SlugTaken`], [`ChangeError::Store`].
-pub async fn update(store: &Store, admin: UserId, id: Uuid, form: &ArticleForm) -> Result<PostUpdated, ChangeError> {
+pub async fn update(
+    store: &Store,
+    admin: UserId,
+    id: Uuid,
+    form: &ArticleForm,
+    seen: Option<DateTime<Utc>>,
+) -> Result<PostUpdated, ChangeError> {
     let form = form.clone();
     let changed = store.tx("admin.blog.update", move |tx| {
-        let form = form.clone();
+        let mut form = form.clone();
         Box::pin(async move {
-            let before = lock(tx, id).await?.ok_or(ChangeError::NotFound("Article"))?;
+            form.category = category_meant(tx, true, form.category).await?;
+            let (before, updated_at) = lock(tx, id).await?.ok_or(ChangeError::NotFound("Article"))?;
+            if seen.is_some_and(|seen| seen != updated_at) {
+                return Err(ChangeError::Outdated("article"));
+            }
             let minutes = form.read_minutes();
+            // What is sent as it already is changes nothing, also not the time of the last change.
             let row = sqlx::query!(
-                "-- store.admin.blog.update
-                update blog_articles
-                   set slug = coalesce($2, slug), title = coalesce($3, title), excerpt = coalesce($4, excerpt),
-                       content = coalesce($5, content),
-                       cover_image = case when $6::text is null then cover_image else nullif($6, '') end,
-                       category = coalesce($7, category), tags = coalesce($8, tags), published = coalesce($9, published),
-                       published_at = case when $9 then coalesce(published_at, now()) else published_at end,
-                       read_minutes = coalesce($10, read_minutes)
-                 where id = $1 returning title, slug, published, updated_at",
+                r#"-- store.admin.blog.update
+                with wanted as (
+                    select id, coalesce($2, slug) as slug, coalesce($3, title) as title, coalesce($4, excerpt) as excerpt,
+                           coalesce($5, content) as content,
+                           case when $6::text is null then cover_image else nullif($6, '') end as cover_image,
+                           coalesce($7, category) as category, coalesce($8, tags) as tags,
+                           coalesce($9, published) as published,
+                           case when $9 then coalesce(published_at, now()) else published_at end as published_at,
+                           coalesce($10, read_minutes) as read_minutes
+                      from blog_articles where id = $1),
+                changed as (
+                    update blog_articles a
+                       set slug = w.slug, title = w.title, excerpt = w.excerpt, content = w.content, cover_image = w.cover_image,
+                           category = w.category, tags = w.tags, published = w.published, published_at = w.published_at,
+                           read_minutes = w.read_minutes
+                      from wanted w
+                     where a.id = w.id
+                       and (a.slug, a.title, a.excerpt, a.content, a.cover_image, a.category, a.tags, a.published, a.published_at,
+                            a.read_minutes)
+                           is distinct from
+                           (w.slug, w.title, w.excerpt, w.content, w.cover_image, w.category, w.tags, w.published, w.published_at,
+                            w.read_minutes)
+                    returning a.title, a.slug, a.published, a.updated_at)
+                select title as "title!", slug as "slug!", published as "published!", updated_at as "updated_at!",
+                       true as "is_changed!" from changed
+                union all
+                select title, slug, published, updated_at, false from blog_articles
+                 where id = $1 and not exists (select from changed)"#,
                 id,
                 form.slug,
                 form.title,
@@ -144,12 +176,14 @@ pub async fn update(store: &Store, admin: UserId, id: Uuid, form: &ArticleForm) 
             )
             .fetch_one(tx.conn())
             .await?;
-            let details = json!({
-                "before": before,
-                "after": Brief { title: &row.title, slug: &row.slug, published: row.published },
-                "content": form.content.is_some(),
-            });
-            note(tx, admin, "blog.update", id, details).await?;
+            if row.is_changed {
+                let details = json!({
+                    "before": before,
+                    "after": Brief { title: &row.title, slug: &row.slug, published: row.published },
+                    "content": form.content.is_some(),
+                });
+                audit::record(tx, &By::Staff(admin), "blog.update", ("article", id), details).await?;
+            }
             Ok(PostUpdated {
                 id,
                 title: row.title,
@@ -176,7 +210,14 @@ pub async fn delete(store: &Store, admin: UserId, id: Uuid) -> Result<(), Change
                 )
                 .execute(tx.conn())
                 .await?;
-                note(tx, admin, "blog.delete", id, json!({ "before": before })).await
+                Ok(audit::record(
+                    tx,
+                    &By::Staff(admin),
+                    "blog.delete",
+                    ("article", id),
+                    json!({ "before": before }),
+                )
+                .await?)
             })
         })
         .await
@@ -190,28 +231,16 @@ struct Brief<'a> {
     published: bool,
 }
 
-async fn lock(tx: &mut Tx, id: Uuid) -> Result<Option<serde_json::Value>, ChangeError> {
+/// What the audit log says of an article, and when it was last changed.
+async fn lock(tx: &mut Tx, id: Uuid) -> Result<Option<(serde_json::Value, DateTime<Utc>)>, ChangeError> {
     let row = sqlx::query!(
-        "-- store.admin.blog.lock\nselect title, slug, published from blog_articles where id = $1 for update",
+        "-- store.admin.blog.lock\nselect title, slug, published, updated_at from blog_articles where id = $1 for update",
         id
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| json!({ "title": row.title, "slug": row.slug, "published": row.published })))
-}
-
-async fn note(
-    tx: &mut Tx,
-    admin: UserId,
-    action: &'static str,
-    id: Uuid,
-    details: serde_json::Value,
-) -> Result<(), ChangeError> {
-    let entry = AuditEntry {
-        admin,
-        action,
-        subject: ("article", id),
-        details,
-    };
-    Ok(audit::write(tx, &entry).await?)
+    Ok(row.map(|row| {
+        let told = json!({ "title": row.title, "slug": row.slug, "published": row.published });
+        (told, row.updated_at)
+    }))
 }

@@ -25,11 +25,20 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     let (user, email) = (filter.user.map(|user| user.0), filter.email.as_deref().map(contains));
     let rows = sqlx::query!(
         r#"-- store.admin.carts.list
+        with page as (
+            select l.user_id, max(l.added_at) as changed from cart_items l
+             where not exists (select from guest_sessions s where s.id = l.user_id)
+               and ($1::uuid is null or l.user_id = $1)
+               and ($2::text is null or l.user_id in (
+                    select u.id from users u where u.deleted_at is null and u.email ilike $2
+                       and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
+             group by l.user_id order by 2 desc, 1 limit $3 offset $4)
         select u.id as user_id, u.email, u.nickname, u.first_name, u.last_name, sum(c.quantity)::bigint as "copies!",
                sum(c.quantity * g.price)::numeric(12,2) as "total!", max(c.added_at) as "changed!"
-          from cart_items c join users u on u.id = c.user_id join games g on g.id = c.game_id
-         where u.deleted_at is null and ($1::uuid is null or u.id = $1) and ($2::text is null or u.email ilike $2)
-         group by u.id order by "changed!" desc, u.id limit $3 offset $4"#,
+          from page p join users u on u.id = p.user_id join cart_items c on c.user_id = p.user_id
+          join games g on g.id = c.game_id
+         where u.deleted_at is null
+         group by u.id order by "changed!" desc, u.id"#,
         user,
         email,
         limit,
@@ -39,8 +48,14 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     .await?;
     let total = sqlx::query_scalar!(
         r#"-- store.admin.carts.count
-        select count(distinct u.id) as "count!" from cart_items l join users u on u.id = l.user_id
-         where u.deleted_at is null and ($1::uuid is null or u.id = $1) and ($2::text is null or u.email ilike $2)"#,
+        select count(*) as "count!" from (
+            select from cart_items l
+             where not exists (select from guest_sessions s where s.id = l.user_id)
+               and ($1::uuid is null or l.user_id = $1)
+               and ($2::text is null or l.user_id in (
+                    select u.id from users u where u.deleted_at is null and u.email ilike $2
+                       and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
+             group by l.user_id) carts"#,
         user,
         email
     )
@@ -73,11 +88,17 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
     let (user, email) = (filter.user.map(|user| user.0), filter.email.as_deref().map(contains));
     let rows = sqlx::query!(
         r#"-- store.admin.wishlists.list
-        select u.id as user_id, u.email, u.nickname, u.first_name, u.last_name, count(*) as "games!",
-               max(w.added_at) as "changed!"
-          from wishlist w join users u on u.id = w.user_id
-         where u.deleted_at is null and ($1::uuid is null or u.id = $1) and ($2::text is null or u.email ilike $2)
-         group by u.id order by "changed!" desc, u.id limit $3 offset $4"#,
+        with page as (
+            select l.user_id, max(l.added_at) as changed, count(*) as games from wishlist l
+             where not exists (select from guest_sessions s where s.id = l.user_id)
+               and ($1::uuid is null or l.user_id = $1)
+               and ($2::text is null or l.user_id in (
+                    select u.id from users u where u.deleted_at is null and u.email ilike $2
+                       and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
+             group by l.user_id order by 2 desc, 1 limit $3 offset $4)
+        select u.id as user_id, u.email, u.nickname, u.first_name, u.last_name, p.games as "games!", p.changed as "changed!"
+          from page p join users u on u.id = p.user_id
+         where u.deleted_at is null order by p.changed desc, u.id"#,
         user,
         email,
         limit,
@@ -87,8 +108,14 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
     .await?;
     let total = sqlx::query_scalar!(
         r#"-- store.admin.wishlists.count
-        select count(distinct u.id) as "count!" from wishlist l join users u on u.id = l.user_id
-         where u.deleted_at is null and ($1::uuid is null or u.id = $1) and ($2::text is null or u.email ilike $2)"#,
+        select count(*) as "count!" from (
+            select from wishlist l
+             where not exists (select from guest_sessions s where s.id = l.user_id)
+               and ($1::uuid is null or l.user_id = $1)
+               and ($2::text is null or l.user_id in (
+                    select u.id from users u where u.deleted_at is null and u.email ilike $2
+                       and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
+             group by l.user_id) lists"#,
         user,
         email
     )

@@ -23,6 +23,12 @@ pub enum ChangeError {
     /// Other rows refer to it and would lose something.
     #[error("{0}")]
     InUse(String),
+    /// It was changed since it was shown.
+    #[error("The {0} was changed meanwhile. Look at it again.")]
+    Outdated(&'static str),
+    /// It is not known which version the form showed.
+    #[error("Look at the {0} first: somebody may have changed it.")]
+    NotSeen(&'static str),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

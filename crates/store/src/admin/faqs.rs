@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::changes::ChangeError;
 use super::{bounds, contains};
-use crate::audit::{self, AuditEntry};
+use crate::audit::{self, By};
+use crate::content::category_meant;
 use crate::row::how_many_of;
 use crate::{Result, Store, Tx};
 
@@ -73,8 +74,9 @@ pub async fn create(store: &Store, admin: UserId, form: &FaqForm) -> Result<Faq,
     let form = form.clone();
     store
         .tx("admin.faqs.create", move |tx| {
-            let form = form.clone();
+            let mut form = form.clone();
             Box::pin(async move {
+                form.category = category_meant(tx, false, form.category).await?;
                 let position = position(&form).unwrap_or_default();
                 let faq = sqlx::query_as!(
                     Faq,
@@ -90,23 +92,31 @@ pub async fn create(store: &Store, admin: UserId, form: &FaqForm) -> Result<Faq,
                 )
                 .fetch_one(tx.conn())
                 .await?;
-                note(tx, admin, "faq.create", &faq).await?;
+                audit::record(tx, &By::Staff(admin), "faq.create", ("faq", faq.id), told(&faq)).await?;
                 Ok(faq)
             })
         })
         .await
 }
 
-/// Changes a question, on behalf of `admin`.
+/// Changes a question, on behalf of `admin`; `seen` is what the form showed, if it is to be compared.
 ///
 /// # Errors
-/// [`ChangeError::NotFound`], [`ChangeError::Store`].
-pub async fn update(store: &Store, admin: UserId, id: Uuid, form: &FaqForm) -> Result<Faq, ChangeError> {
-    let form = form.clone();
+/// [`ChangeError::NotFound`], [`ChangeError::Outdated`], [`ChangeError::Store`].
+pub async fn update(
+    store: &Store,
+    admin: UserId,
+    id: Uuid,
+    form: &FaqForm,
+    seen: Option<&Faq>,
+) -> Result<Faq, ChangeError> {
+    let (form, seen) = (form.clone(), seen.cloned());
     store
         .tx("admin.faqs.update", move |tx| {
-            let form = form.clone();
+            let (mut form, seen) = (form.clone(), seen.clone());
             Box::pin(async move {
+                form.category = category_meant(tx, false, form.category).await?;
+                let seen = seen.as_ref();
                 let faq = sqlx::query_as!(
                     Faq,
                     r#"-- store.admin.faqs.update
@@ -114,18 +124,38 @@ pub async fn update(store: &Store, admin: UserId, id: Uuid, form: &FaqForm) -> R
                        set category = coalesce($2, category), question = coalesce($3, question),
                            answer = coalesce($4, answer), position = coalesce($5, position), active = coalesce($6, active)
                      where id = $1
+                       and ($7::text is null
+                            or (category, question, answer, position, active) is not distinct from ($7, $8, $9, $10::int, $11::bool))
                     returning id, category, question, answer, position as "order", active, created_at"#,
                     id,
                     form.category,
                     form.question,
                     form.answer,
                     position(&form),
-                    form.active
+                    form.active,
+                    seen.map(|seen| seen.category.as_str()),
+                    seen.map(|seen| seen.question.as_str()),
+                    seen.map(|seen| seen.answer.as_str()),
+                    seen.map(|seen| seen.order),
+                    seen.map(|seen| seen.active)
                 )
                 .fetch_optional(tx.conn())
-                .await?
-                .ok_or(ChangeError::NotFound("Question"))?;
-                note(tx, admin, "faq.update", &faq).await?;
+                .await?;
+                let Some(faq) = faq else {
+                    let is_there = sqlx::query_scalar!(
+                        r#"-- store.admin.faqs.exists
+                        select exists (select from faqs where id = $1) as "is_there!""#,
+                        id
+                    )
+                    .fetch_one(tx.conn())
+                    .await?;
+                    return Err(if is_there {
+                        ChangeError::Outdated("question")
+                    } else {
+                        ChangeError::NotFound("Question")
+                    });
+                };
+                audit::record(tx, &By::Staff(admin), "faq.update", ("faq", faq.id), told(&faq)).await?;
                 Ok(faq)
             })
         })
@@ -150,7 +180,7 @@ pub async fn delete(store: &Store, admin: UserId, id: Uuid) -> Result<(), Change
                 .fetch_optional(tx.conn())
                 .await?
                 .ok_or(ChangeError::NotFound("Question"))?;
-                note(tx, admin, "faq.delete", &faq).await
+                Ok(audit::record(tx, &By::Staff(admin), "faq.delete", ("faq", faq.id), told(&faq)).await?)
             })
         })
         .await
@@ -161,14 +191,7 @@ fn position(form: &FaqForm) -> Option<i32> {
     form.order.and_then(|order| i32::try_from(order).ok())
 }
 
-async fn note(tx: &mut Tx, admin: UserId, action: &'static str, faq: &Faq) -> Result<(), ChangeError> {
-    let entry = AuditEntry {
-        admin,
-        action,
-        subject: ("faq", faq.id),
-        details: json!({
-            "category": faq.category, "question": faq.question, "order": faq.order, "active": faq.active,
-        }),
-    };
-    Ok(audit::write(tx, &entry).await?)
+/// What the audit log says of a question.
+fn told(faq: &Faq) -> serde_json::Value {
+    json!({ "category": faq.category, "question": faq.question, "order": faq.order, "active": faq.active })
 }

@@ -4,17 +4,18 @@
 //! synchronisation writes it (`sync::kept`); a form that is saved as a whole makes only those fields theirs whose value
 //! it changes. A game's row is locked first, so that two editors, or an editor and a synchronisation, take turns.
 
-use lockstep_domain::admin::{GameCreated, GameDetail, GameForm, GameUpdated};
+use lockstep_domain::admin::{GameCreated, GameDetail, GameField, GameForm, GameUpdated};
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::price::ListPrice;
-use lockstep_domain::slug::slugify;
+use lockstep_domain::slug::slug_of_name;
 use lockstep_domain::{GameId, Money};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::changes::ChangeError;
 use super::game_merge::{Current, Edited, cover, locks_of, midnight};
-use crate::audit::{self, AuditEntry};
+use crate::audit::{self, By};
+use crate::price_rules::{self, PriceReason};
 use crate::row::money_of;
 use crate::sync::taxonomy::{self, TAXONOMIES, Term};
 use crate::{Result, Store, Tx};
@@ -71,7 +72,7 @@ async fn insert(tx: &mut Tx, admin: UserId, form: &GameForm) -> Result<GameCreat
         }
     }
     let details = json!({ "title": title, "slug": slug, "price": list.price });
-    note(tx, admin, "game.create", id, details).await?;
+    audit::record(tx, &By::Staff(admin), "game.create", ("game", id), details).await?;
     Ok(GameCreated {
         id,
         title,
@@ -81,23 +82,35 @@ async fn insert(tx: &mut Tx, admin: UserId, form: &GameForm) -> Result<GameCreat
     })
 }
 
-/// Changes a game, on behalf of `admin`. A former slug keeps leading to the game.
+/// A change of a game.
+#[derive(Debug)]
+pub struct Changed {
+    /// What was written.
+    pub game: GameUpdated,
+    /// G2A's id of a game that staff no longer hold back: only G2A knows its stock.
+    pub given_back: Option<String>,
+}
+
+/// Changes a game, on behalf of `admin`. A former slug keeps leading to the game. With a `version`
+/// ([`Sheet::version`](super::catalogue::Sheet::version)) only while the game is in it; without one, what the form repeats
+/// of what the session was shown stays as it is by now.
 ///
 /// # Errors
-/// [`ChangeError::NotFound`], [`ChangeError::SlugTaken`], [`ChangeError::Invalid`] when the price before the reduction
+/// [`ChangeError::NotFound`], [`ChangeError::Outdated`] in another version, [`ChangeError::SlugTaken`], [`ChangeError::Invalid`] when the price before the reduction
 /// is not above the price, [`ChangeError::Store`].
 pub async fn update(
     store: &Store,
     admin: UserId,
     session: SessionId,
     id: GameId,
+    version: Option<&str>,
     form: &GameForm,
-) -> Result<GameUpdated, ChangeError> {
-    let form = form.clone();
+) -> Result<Changed, ChangeError> {
+    let (form, version) = (form.clone(), version.map(str::to_owned));
     let about = [id.into()];
     let changed = store.tx_about("admin.games.update", &about, move |tx| {
-        let form = form.clone();
-        Box::pin(async move { change(tx, admin, session, id.0, form).await })
+        let (form, version) = (form.clone(), version.clone());
+        Box::pin(async move { change(tx, admin, session, id.0, version, form).await })
     });
     changed.await.map_err(|error: ChangeError| error.of("game"))
 }
@@ -107,27 +120,44 @@ async fn change(
     admin: UserId,
     session: SessionId,
     id: Uuid,
+    version: Option<String>,
     mut form: GameForm,
-) -> Result<GameUpdated, ChangeError> {
+) -> Result<Changed, ChangeError> {
     let current = read(tx, id).await?.ok_or(ChangeError::NotFound("Game"))?;
-    leave_alone_what_was_shown(tx, session, id, &mut form).await?;
-    let edited = Edited::of(&current, &form).map_err(ChangeError::Invalid)?;
-    let updated = |updated_at| GameUpdated {
-        id,
-        title: edited.title.clone(),
-        slug: edited.slug.clone(),
-        price: edited.list.price,
-        updated_at,
+    match version {
+        Some(version) if version != current.version => return Err(ChangeError::Outdated("game")),
+        Some(_) => {}
+        None => leave_alone_what_was_shown(tx, session, id, &mut form).await?,
+    }
+    let given_back = give_back(tx, id, &current, &mut form).await?;
+    let mut edited = Edited::of(&current, &form).map_err(ChangeError::Invalid)?;
+    edited.unlock(&given_back);
+    let was_held_back = current.locks.contains(&GameField::InStock);
+    let updated = |updated_at| Changed {
+        game: GameUpdated {
+            id,
+            title: edited.title.clone(),
+            slug: edited.slug.clone(),
+            price: edited.list.price,
+            updated_at,
+        },
+        given_back: current
+            .g2a_product_id
+            .clone()
+            .filter(|_| was_held_back && !edited.is_held_back()),
     };
     if !edited.differs(&current) {
         return Ok(updated(current.updated_at));
     }
+    price_rules::because(tx, PriceReason::Staff).await?;
     let updated_at = sqlx::query_scalar!(
         "-- store.admin.games.update
         update games
            set title = $2, slug = $3, description = $4, short_description = $5, price = $6, original_price = $7,
                discount = $8, image = $9, publisher = $10, developer = $11, release_date = $12,
                release_date_known = release_date_known or release_date <> $12, is_preorder = $13,
+               original_price_by_hand = case when 'original_price' <> all ($14) then null when $17 then $18
+                                             else original_price_by_hand end,
                fields_by_hand = $14, g2a_price = $15, in_stock = in_stock and not $16, g2a_stock = g2a_stock and not $16,
                popularity = case when $16 then popularity - g2a_depth else popularity end,
                g2a_depth = case when $16 then 0 else g2a_depth end
@@ -147,7 +177,9 @@ async fn change(
         edited.is_preorder,
         &edited.locks_as_columns(),
         edited.g2a_price.map(Money::decimal),
-        edited.is_held_back()
+        edited.is_held_back(),
+        edited.original.1,
+        edited.original.0.map(Money::decimal)
     )
     .fetch_one(tx.conn())
     .await?;
@@ -156,7 +188,14 @@ async fn change(
             set(tx, taxonomy, id, names).await?;
         }
     }
-    note(tx, admin, "game.update", id, edited.told(&current)).await?;
+    audit::record(
+        tx,
+        &By::Staff(admin),
+        "game.update",
+        ("game", id),
+        edited.told(&current),
+    )
+    .await?;
     // What the form shows from now on.
     sqlx::query!(
         "-- store.admin.games.forget\ndelete from seen_games where session_id = $1 and game_id = $2",
@@ -166,6 +205,24 @@ async fn change(
     .execute(tx.conn())
     .await?;
     Ok(updated(updated_at))
+}
+
+/// Fills fields that the form unlocks with what G2A says of them; returns these fields. What the form changes is its author's.
+async fn give_back(tx: &mut Tx, id: Uuid, current: &Current, form: &mut GameForm) -> Result<Vec<GameField>> {
+    let Some(locked) = form.locked.clone() else {
+        return Ok(Vec::new());
+    };
+    let said = sqlx::query_scalar!(
+        "-- store.admin.games.said\nselect said from supplier_values where game_id = $1",
+        id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(said) = said else { return Ok(Vec::new()) };
+    let unlocked = current.locks.iter().copied().filter(|field| !locked.contains(field));
+    Ok(unlocked
+        .filter(|field| form.fill(*field, &said[field.name()]))
+        .collect())
 }
 
 /// Records what a session of staff is shown of a game and a synchronisation may change before the form comes back.
@@ -200,7 +257,10 @@ async fn leave_alone_what_was_shown(tx: &mut Tx, session: SessionId, id: Uuid, f
     )
     .fetch_optional(tx.conn())
     .await?;
-    let Some(shown) = shown else { return Ok(()) };
+    // A form with a price alone is about the price.
+    let (Some(shown), true) = (shown, form.title.is_some() || form.description.is_some()) else {
+        return Ok(());
+    };
     form.price = form.price.filter(|sent| sent.decimal() != shown.price);
     let was = shown.original_price.unwrap_or_default();
     form.original_price = form.original_price.filter(|sent| sent.decimal() != was);
@@ -227,7 +287,8 @@ async fn remove(tx: &mut Tx, admin: UserId, id: Uuid) -> Result<(), ChangeError>
         r#"-- store.admin.games.used
         select (select count(*) from order_items where game_id = $1) as "orders!",
                (select count(*) from game_keys where game_id = $1) as "keys!",
-               (select count(*) from cart_items where game_id = $1) as "carts!""#,
+               (select count(*) from cart_items where game_id = $1) as "carts!",
+               (select count(*) from promo_code_games where game_id = $1) as "codes!""#,
         id
     )
     .fetch_one(tx.conn())
@@ -236,6 +297,12 @@ async fn remove(tx: &mut Tx, admin: UserId, id: Uuid) -> Result<(), ChangeError>
         return Err(ChangeError::InUse(format!(
             "This game cannot be deleted: orders with it {}, keys {}, carts {}.",
             used.orders, used.keys, used.carts
+        )));
+    }
+    if used.codes > 0 {
+        return Err(ChangeError::InUse(format!(
+            "This game cannot be deleted: {} promo codes name it.",
+            used.codes
         )));
     }
     if let Some(product) = &current.g2a_product_id {
@@ -252,16 +319,17 @@ async fn remove(tx: &mut Tx, admin: UserId, id: Uuid) -> Result<(), ChangeError>
         .execute(tx.conn())
         .await?;
     let details = json!({ "title": current.title, "slug": current.slug, "g2aProductId": current.g2a_product_id });
-    note(tx, admin, "game.delete", id, details).await
+    Ok(audit::record(tx, &By::Staff(admin), "game.delete", ("game", id), details).await?)
 }
 
 /// The game, locked. The lock also keeps links to genres and the like from being added meanwhile.
 async fn read(tx: &mut Tx, id: Uuid) -> Result<Option<Current>, ChangeError> {
     let row = sqlx::query!(
-        "-- store.admin.games.lock
-        select title, slug, description, short_description, price, original_price, image, publisher, developer,
-               release_date, is_preorder, in_stock, g2a_product_id, g2a_price, fields_by_hand, updated_at
-          from games where id = $1 for update",
+        r#"-- store.admin.games.lock
+        select xmin::text as "version!", title, slug, description, short_description, price,
+               coalesce(original_price_by_hand, original_price) as original_price, image, publisher, developer, release_date,
+               is_preorder, in_stock, g2a_product_id, g2a_price, fields_by_hand, updated_at
+          from games where id = $1 for update"#,
         id
     )
     .fetch_optional(tx.conn())
@@ -282,6 +350,7 @@ async fn read(tx: &mut Tx, id: Uuid) -> Result<Option<Current>, ChangeError> {
     .fetch_one(tx.conn())
     .await?;
     Ok(Some(Current {
+        version: row.version,
         title: row.title,
         slug: row.slug,
         description: row.description,
@@ -308,24 +377,8 @@ async fn set(tx: &mut Tx, taxonomy: &taxonomy::Taxonomy, game: Uuid, names: &[St
         .iter()
         .map(|name| Term {
             name: name.clone(),
-            slug: slugify(name),
+            slug: slug_of_name(name),
         })
         .collect();
     Ok(taxonomy.set(tx, game, &terms).await?)
-}
-
-async fn note(
-    tx: &mut Tx,
-    admin: UserId,
-    action: &'static str,
-    id: Uuid,
-    details: serde_json::Value,
-) -> Result<(), ChangeError> {
-    let entry = AuditEntry {
-        admin,
-        action,
-        subject: ("game", id),
-        details,
-    };
-    Ok(audit::write(tx, &entry).await?)
 }

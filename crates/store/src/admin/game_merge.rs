@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
-use lockstep_domain::admin::{GameField, GameForm, ORIGINAL_NOT_ABOVE};
+use lockstep_domain::admin::{GameField, GameForm, ORIGINAL_NOT_ABOVE, TOO_COMPLEX_DESCRIPTION};
+use lockstep_domain::catalogue::PICTURES;
+use lockstep_domain::html;
 use lockstep_domain::price::ListPrice;
 use serde_json::{Map, Value, json};
 
@@ -20,6 +22,8 @@ const TAXONOMIES: [GameField; 4] = [
 /// A game as it is stored.
 #[derive(Debug, Clone)]
 pub(super) struct Current {
+    /// Changes with every change of the row.
+    pub(super) version: String,
     pub(super) title: String,
     pub(super) slug: String,
     pub(super) description: String,
@@ -48,6 +52,8 @@ pub(super) struct Edited {
     pub(super) description: String,
     pub(super) short_description: Option<String>,
     pub(super) list: ListPrice,
+    /// The price before a reduction, also while it is not above the price; and whether the form has set it.
+    pub(super) original: (Option<Money>, bool),
     pub(super) image: String,
     pub(super) publisher: Option<String>,
     pub(super) developer: Option<String>,
@@ -77,6 +83,9 @@ impl Edited {
 
         // What a form shows is what is stored; cleaning it again could write the same text another way.
         let sent = form.description.as_ref().filter(|text| **text != current.description);
+        if !sent.is_none_or(|text| html::is_bounded(text)) {
+            return Err(TOO_COMPLEX_DESCRIPTION);
+        }
         let cleaned = sent
             .and_then(|_| form.cleaned())
             .filter(|html| *html != current.description);
@@ -92,6 +101,14 @@ impl Edited {
             None if is_generated => cover(&slug),
             None => current.image.clone(),
         };
+        // Uploads are added where they are arranged: an address that the game does not have would lead to nothing.
+        if image != current.image && image.starts_with(PICTURES) {
+            return Err(FieldError {
+                path: "imageUrl",
+                code: "not_its_picture",
+                msg: "This field must not be the address of another picture that was uploaded here",
+            });
+        }
         differs(
             GameField::Image,
             image != current.image && !(is_generated && image == cover(&slug)),
@@ -121,7 +138,7 @@ impl Edited {
                 msg: ORIGINAL_NOT_ABOVE,
             });
         }
-        differs(GameField::OriginalPrice, original != current.original_price);
+        let has_new_original = differs(GameField::OriginalPrice, original != current.original_price);
 
         let wanted = [
             form.categories.clone(),
@@ -141,6 +158,7 @@ impl Edited {
             description,
             short_description,
             list: ListPrice::of(price, original),
+            original: (original, has_new_original),
             image,
             publisher,
             developer,
@@ -153,6 +171,10 @@ impl Edited {
         };
         if current.g2a_product_id.is_some() {
             edited.divide(current, form, original);
+        } else {
+            // Everything of a game of the shop's own is staff's; they may also take it off sale.
+            edited.locks.clone_from(&current.locks);
+            edited.hold_back(current, form);
         }
         Ok(edited)
     }
@@ -164,15 +186,7 @@ impl Edited {
             None => current.locks.clone(),
         };
         self.locks.extend(&self.changed);
-        match form.in_stock {
-            Some(false) if current.in_stock => {
-                self.locks.insert(GameField::InStock);
-            }
-            Some(true) => {
-                self.locks.remove(&GameField::InStock);
-            }
-            _ => {}
-        }
+        self.hold_back(current, form);
         if !self.locks.contains(&GameField::Price) {
             // Given back: G2A's price counts at once.
             if let Some(price) = current.g2a_price {
@@ -183,6 +197,25 @@ impl Edited {
         } else {
             self.g2a_price = Some(current.price);
         }
+    }
+
+    /// Takes the game off sale, or gives it back to its stock.
+    fn hold_back(&mut self, current: &Current, form: &GameForm) {
+        match form.is_hidden.map(|is_hidden| !is_hidden).or(form.in_stock) {
+            // Without a stock, `inStock` only repeats what it is; hidden means that it stays so.
+            Some(false) if current.in_stock || form.is_hidden.is_some() => {
+                self.locks.insert(GameField::InStock);
+            }
+            Some(true) => {
+                self.locks.remove(&GameField::InStock);
+            }
+            _ => {}
+        }
+    }
+
+    /// Leaves these fields to the synchronisation again.
+    pub(super) fn unlock(&mut self, fields: &[GameField]) {
+        self.locks.retain(|field| !fields.contains(field));
     }
 
     /// Whether there is anything to write.
@@ -242,7 +275,7 @@ pub(super) fn locks_of(columns: &[String]) -> BTreeSet<GameField> {
 
 /// The cover that the shop makes itself.
 pub(super) fn cover(slug: &str) -> String {
-    format!("/covers/{slug}.svg")
+    format!("/api/covers/{slug}.svg")
 }
 
 pub(super) fn midnight(day: NaiveDate) -> DateTime<Utc> {
@@ -291,13 +324,14 @@ mod tests {
     fn current() -> Current {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         Current {
+            version: String::new(),
             title: "Portal".into(),
             slug: "portal".into(),
             description: "<p>A &amp; B</p>".into(),
             short_description: Some("A & B".into()),
             price: money(1000),
             original_price: Some(money(2000)),
-            image: "/covers/portal.svg".into(),
+            image: "/api/covers/portal.svg".into(),
             publisher: Some("Valve".into()),
             developer: None,
             release_date: "2007-10-10T12:00:00Z".parse().unwrap(),
@@ -324,7 +358,7 @@ mod tests {
             description: Some("<p>A &amp; B</p>".into()),
             price: Some(money(1000)),
             original_price: Some(money(2000)),
-            image: Some("/covers/portal.svg".into()),
+            image: Some("/api/covers/portal.svg".into()),
             platform: Some("PC".into()),
             genre: Some("Action".into()),
             tags: Some(vec!["Portals".into()]),
@@ -421,7 +455,7 @@ mod tests {
             ..GameForm::default()
         };
         let edited = Edited::of(&current(), &form).unwrap();
-        assert_eq!(edited.image, "/covers/portal-1.svg");
+        assert_eq!(edited.image, "/api/covers/portal-1.svg");
         assert!(edited.differs(&current()) && locks(&edited).is_empty());
     }
 

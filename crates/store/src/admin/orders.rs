@@ -35,7 +35,11 @@ pub async fn list(tx: &mut Tx, status: Option<OrderStatus>, page: Page) -> Resul
     .await?;
     let total = sqlx::query_scalar!(
         r#"-- store.admin.orders.count
-        select count(*) as "count!" from orders where $1::text::order_status is null or status = $1::text::order_status"#,
+        select coalesce(case
+                   -- Nearly all orders have come or are completed: those are counted as they happen.
+                   when $1::text is null then (select sum(orders)::bigint from sales_sums where at = '-infinity')
+                   when $1 = 'COMPLETED' then (select sum(completed)::bigint from sales_sums where at = '-infinity')
+                   else (select count(*) from orders where status = $1::text::order_status) end, 0) as "count!""#,
         status
     )
     .fetch_one(tx.uncached())
@@ -130,7 +134,7 @@ async fn items(tx: &mut Tx, order: OrderId) -> Result<Vec<OrderDetailItem>> {
     let rows = sqlx::query!(
         r#"-- store.admin.orders.items
         select i.id, i.game_id, i.quantity, i.price, i.discount, g.title, g.slug, g.image, g.price as price_now,
-               coalesce(k.keys, 0) > 0 as "has_key!", coalesce(k.keys = k.activated, false) as "all_activated!"
+               coalesce(k.keys, 0) > 0 as "has_key!", k.keys > 0 and k.keys = k.activated as "all_activated!"
           from order_items i join games g on g.id = i.game_id
           left join lateral (select count(*) as keys, count(*) filter (where k.activated) as activated
                                from order_units u join game_keys k on k.order_unit_id = u.id
@@ -166,8 +170,8 @@ async fn items(tx: &mut Tx, order: OrderId) -> Result<Vec<OrderDetailItem>> {
 async fn units(tx: &mut Tx, order: OrderId) -> Result<Vec<UnitDetail>> {
     let rows = sqlx::query!(
         "-- store.admin.orders.units
-        select id, order_item_id, position, state, price_paid, g2a_price, g2a_order_id, goodwill, refunded_for, last_error,
-               updated_at
+        select id, order_item_id, position, state, price_paid, g2a_price, g2a_order_id, goodwill, refunded_for, faulty_key_id,
+               last_error, updated_at
           from order_units where order_id = $1 order by order_item_id, position",
         order.0
     )
@@ -185,6 +189,7 @@ async fn units(tx: &mut Tx, order: OrderId) -> Result<Vec<UnitDetail>> {
                 g2a_order_id: row.g2a_order_id,
                 goodwill: money_of(row.goodwill)?,
                 refunded_for: row.refunded_for,
+                faulty_key_id: row.faulty_key_id,
                 last_error: row.last_error,
                 updated_at: row.updated_at,
             })

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::changes::ChangeError;
 use super::games::Taxonomy;
-use crate::audit::{self, AuditEntry};
+use crate::audit::{self, By};
 use crate::{Store, Tx};
 
 impl Taxonomy {
@@ -21,6 +21,16 @@ impl Taxonomy {
             Self::Genres => "genre",
             Self::Platforms => "platform",
             Self::Tags => "tag",
+        }
+    }
+
+    /// Its table.
+    const fn plural(self) -> &'static str {
+        match self {
+            Self::Categories => "categories",
+            Self::Genres => "genres",
+            Self::Platforms => "platforms",
+            Self::Tags => "tags",
         }
     }
 
@@ -92,7 +102,14 @@ pub async fn create(
                 slug,
             };
             let details = json!({ "name": saved.name, "slug": saved.slug });
-            note(tx, admin, "taxonomy.create", taxonomy, id, details).await?;
+            audit::record(
+                tx,
+                &By::Staff(admin),
+                "taxonomy.create",
+                (taxonomy.singular(), id),
+                details,
+            )
+            .await?;
             Ok(saved)
         })
     });
@@ -152,7 +169,14 @@ pub async fn update(
                 "before": { "name": before.name, "slug": before.slug },
                 "after": { "name": saved.name, "slug": saved.slug },
             });
-            note(tx, admin, "taxonomy.update", taxonomy, id, details).await?;
+            audit::record(
+                tx,
+                &By::Staff(admin),
+                "taxonomy.update",
+                (taxonomy.singular(), id),
+                details,
+            )
+            .await?;
             Ok(saved)
         })
     });
@@ -183,11 +207,33 @@ pub async fn delete(store: &Store, admin: UserId, taxonomy: Taxonomy, id: Uuid) 
             }
             of_table!(taxonomy, remove);
             let details = json!({ "name": before.name, "slug": before.slug });
-            note(tx, admin, "taxonomy.delete", taxonomy, id, details).await?;
+            audit::record(
+                tx,
+                &By::Staff(admin),
+                "taxonomy.delete",
+                (taxonomy.singular(), id),
+                details,
+            )
+            .await?;
             Ok(())
         })
     });
-    deleted.await.map_err(|error: ChangeError| match &error {
+    deleted.await.map_err(|error: ChangeError| in_use(error, taxonomy))
+}
+
+/// The refusal that a violated reference stands for.
+fn in_use(error: ChangeError, taxonomy: Taxonomy) -> ChangeError {
+    match &error {
+        ChangeError::Store(refused)
+            if refused
+                .constraint()
+                .is_some_and(|rule| rule.starts_with("price_rules_")) =>
+        {
+            ChangeError::InUse(format!("A price rule names this {}.", taxonomy.singular()))
+        }
+        ChangeError::Store(refused) if refused.constraint().is_some_and(|rule| rule.starts_with("promo_code_")) => {
+            ChangeError::InUse(format!("A promo code names this {}.", taxonomy.singular()))
+        }
         ChangeError::Store(refused) if refused.constraint().is_some_and(|rule| rule.ends_with("_id_fkey")) => {
             ChangeError::InUse(format!(
                 "Games have this {}. Take it from them first.",
@@ -195,7 +241,127 @@ pub async fn delete(store: &Store, admin: UserId, taxonomy: Taxonomy, id: Uuid) 
             ))
         }
         _ => error,
-    })
+    }
+}
+
+/// Gives all games of an entry another one instead and deletes it, on behalf of `admin`; returns how many games had it. A
+/// synchronisation takes its name for the other one from then on.
+///
+/// # Errors
+/// [`ChangeError::NotFound`], [`ChangeError::InUse`] when price rules or promo codes name it, [`ChangeError::Store`].
+pub async fn merge(store: &Store, admin: UserId, taxonomy: Taxonomy, id: Uuid, into: Uuid) -> Result<u64, ChangeError> {
+    let merged = store.tx("admin.taxonomies.merge", move |tx| {
+        Box::pin(async move {
+            if id == into {
+                return Err(ChangeError::NotFound(taxonomy.title()));
+            }
+            // In one order, so that two that are merged into each other take turns.
+            let (first, second) = (id.min(into), id.max(into));
+            let first_one = lock(tx, taxonomy, first).await?;
+            let second_one = lock(tx, taxonomy, second).await?;
+            let (gone, other) = if id == first {
+                (first_one, second_one)
+            } else {
+                (second_one, first_one)
+            };
+            let (Some(gone), Some(other)) = (gone, other) else {
+                return Err(ChangeError::NotFound(taxonomy.title()));
+            };
+            macro_rules! relink {
+                ($plural:literal, $singular:literal) => {{
+                    // Who changes what a game is in has locked the game.
+                    sqlx::query!(
+                        "-- store.admin.taxonomies.lock_games_of_"
+                            + $plural
+                            + "\nselect g.id from games g where g.id in (select l.game_id from game_"
+                            + $plural
+                            + " l where l."
+                            + $singular
+                            + "_id = $1) order by g.id for no key update",
+                        id
+                    )
+                    .fetch_all(tx.conn())
+                    .await?;
+                    sqlx::query!(
+                        "-- store.admin.taxonomies.link_"
+                            + $plural
+                            + "\ninsert into game_"
+                            + $plural
+                            + " (game_id, "
+                            + $singular
+                            + "_id) select l.game_id, $2 from game_"
+                            + $plural
+                            + " l where l."
+                            + $singular
+                            + "_id = $1 on conflict do nothing",
+                        id,
+                        into
+                    )
+                    .execute(tx.conn())
+                    .await?;
+                    sqlx::query!(
+                        "-- store.admin.taxonomies.unlink_"
+                            + $plural
+                            + "\ndelete from game_"
+                            + $plural
+                            + " where "
+                            + $singular
+                            + "_id = $1",
+                        id
+                    )
+                    .execute(tx.conn())
+                    .await?
+                    .rows_affected()
+                }};
+            }
+            let games = match taxonomy {
+                Taxonomy::Categories => relink!("categories", "category"),
+                Taxonomy::Genres => relink!("genres", "genre"),
+                Taxonomy::Platforms => relink!("platforms", "platform"),
+                Taxonomy::Tags => relink!("tags", "tag"),
+            };
+            macro_rules! remove {
+                ($plural:literal) => {
+                    sqlx::query!(
+                        "-- store.admin.taxonomies.merge_" + $plural + "\ndelete from " + $plural + " where id = $1",
+                        id
+                    )
+                    .execute(tx.conn())
+                    .await?
+                };
+            }
+            of_table!(taxonomy, remove);
+            sqlx::query!(
+                "-- store.admin.taxonomies.move\nupdate merged_terms set into_id = $2 where into_id = $1",
+                id,
+                into
+            )
+            .execute(tx.conn())
+            .await?;
+            sqlx::query!(
+                "-- store.admin.taxonomies.remember
+                insert into merged_terms (taxonomy, slug, name, into_id) values ($1, $2, $3, $4)
+                on conflict (taxonomy, slug) do update set name = excluded.name, into_id = excluded.into_id",
+                taxonomy.plural(),
+                gone.slug,
+                gone.name,
+                into
+            )
+            .execute(tx.conn())
+            .await?;
+            let details = json!({ "name": gone.name, "slug": gone.slug, "into": other.name, "games": games });
+            audit::record(
+                tx,
+                &By::Staff(admin),
+                "taxonomy.merge",
+                (taxonomy.singular(), into),
+                details,
+            )
+            .await?;
+            Ok(games)
+        })
+    });
+    merged.await.map_err(|error: ChangeError| in_use(error, taxonomy))
 }
 
 /// The entry, locked against other changes of it.
@@ -216,21 +382,4 @@ async fn lock(tx: &mut Tx, taxonomy: Taxonomy, id: Uuid) -> Result<Option<Stored
         };
     }
     Ok(of_table!(taxonomy, read))
-}
-
-async fn note(
-    tx: &mut Tx,
-    admin: UserId,
-    action: &'static str,
-    taxonomy: Taxonomy,
-    id: Uuid,
-    details: serde_json::Value,
-) -> Result<(), ChangeError> {
-    let entry = AuditEntry {
-        admin,
-        action,
-        subject: (taxonomy.singular(), id),
-        details,
-    };
-    Ok(audit::write(tx, &entry).await?)
 }

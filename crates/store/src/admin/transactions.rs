@@ -5,7 +5,7 @@ use lockstep_domain::admin::{OrderStanding, OrderTransaction, Page, TransactionL
 use lockstep_domain::ids::OrderId;
 use lockstep_domain::purchase::PaymentStatus;
 
-use super::{bounds, contains, user_brief};
+use super::{MOST_COUNTED, bounds, contains, user_brief};
 use crate::row::{how_many_of, money_of, order_status_of, payment_status_of, transaction_type_of};
 use crate::{Result, Tx};
 
@@ -70,7 +70,9 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Transactio
                t.type::text as "kind!", t.amount, t.currency, t.method, t.status::text as "status!", t.description,
                t.transaction_hash, t.created_at
           from transactions t join users u on u.id = t.user_id left join orders o on o.id = t.order_id
-         where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2)
+         where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2 or split_part(t.transaction_hash, ':', 1) ilike $2
+                -- Of this type are all methods of payment.
+                or t.type = 'TOP_UP' and 'terminal' ilike $2)
            and ($3::text::payment_status is null or t.status = $3::text::payment_status)
            and ($4::timestamptz is null or t.created_at >= $4) and ($5::timestamptz is null or t.created_at < $5)
            and ($6::text is null or t.transaction_hash ilike $6)
@@ -86,19 +88,25 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Transactio
     )
     .fetch_all(tx.uncached())
     .await?;
+    let is_all = *filter == Filter::default();
     let total = sqlx::query_scalar!(
         r#"-- store.admin.transactions.count
-        select count(*) as "count!" from transactions t
-         where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2)
-           and ($3::text::payment_status is null or t.status = $3::text::payment_status)
-           and ($4::timestamptz is null or t.created_at >= $4) and ($5::timestamptz is null or t.created_at < $5)
-           and ($6::text is null or t.transaction_hash ilike $6)"#,
+        select count(*) as "count!" from (
+            select from transactions t
+             where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2 or split_part(t.transaction_hash, ':', 1) ilike $2
+                    -- Of this type are all methods of payment.
+                    or t.type = 'TOP_UP' and 'terminal' ilike $2)
+               and ($3::text::payment_status is null or t.status = $3::text::payment_status)
+               and ($4::timestamptz is null or t.created_at >= $4) and ($5::timestamptz is null or t.created_at < $5)
+               and ($6::text is null or t.transaction_hash ilike $6)
+             limit $7) found"#,
         exact,
         part,
         status,
         filter.from,
         filter.until,
-        hash
+        hash,
+        (!is_all).then_some(MOST_COUNTED)
     )
     .fetch_one(tx.uncached())
     .await?;

@@ -26,6 +26,8 @@ pub struct UserChange {
     pub names: ProfileChange,
     /// The role.
     pub role: Option<Role>,
+    /// Whether a new role may be given: the caller gave their password a moment ago.
+    pub confirmed: bool,
     /// The new balance.
     pub balance: Option<Money>,
     /// The balance that the form showed; by default the one that the session was shown, if it was only one.
@@ -52,6 +54,9 @@ pub enum UserChangeError {
     /// It is not known which balance the form showed.
     #[error("Look at the user first: the balance may have changed since.")]
     BalanceNotSeen,
+    /// A new role needs the caller's password again.
+    #[error("A new role needs your password again. Log in anew, then repeat this.")]
+    NotConfirmed,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,10 +90,27 @@ pub async fn note_balance(store: &Store, session: SessionId, user: UserId, balan
     sqlx::query!(
         "-- store.admin.user_change.note_balance
         insert into seen_balances (session_id, user_id, balance) select id, $2, $3 from user_sessions where id = $1
-        on conflict (session_id, user_id, balance) do update set at = now()",
+        on conflict (session_id, user_id, balance) do update set at = now(), refused = false",
         session.0,
         user.0,
         balance.decimal()
+    )
+    .execute(store.alone())
+    .await?;
+    Ok(())
+}
+
+/// Records that a form of a session was refused for its balance: what the session is shown next is what its next form is
+/// compared with, and a form with a balance that it was shown before stays refused.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn refuse_balances(store: &Store, session: SessionId, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "-- store.admin.user_change.refuse_balances
+        update seen_balances set refused = true where session_id = $1 and user_id = $2",
+        session.0,
+        user.0
     )
     .execute(store.alone())
     .await?;
@@ -155,6 +177,9 @@ async fn change_in(
         set_balance(tx, by, session, user, money_of(now.balance)?, balance, change).await?;
     }
     if let Some(role) = change.role.filter(|role| role_of(&now.role).ok() != Some(*role)) {
+        if !change.confirmed {
+            return Err(UserChangeError::NotConfirmed);
+        }
         staff::change_role_in(tx, &staff, user, &given(role)).await?;
     }
     Ok(())
@@ -182,7 +207,11 @@ async fn set_balance(
     if wanted == balance {
         return Ok(());
     }
-    let shown = match (change.expected_balance, &*seen(tx, session, user).await?) {
+    let (seen, refused) = seen(tx, session, user).await?;
+    if change.expected_balance.is_none() && refused.contains(&wanted) {
+        return Err(UserChangeError::BalanceChanged { balance });
+    }
+    let shown = match (change.expected_balance, &*seen) {
         (Some(shown), _) | (None, &[shown]) => shown,
         (None, []) => return Err(UserChangeError::BalanceNotSeen),
         (None, &[last, ..]) if wanted == last => last,
@@ -212,15 +241,20 @@ async fn set_balance(
 }
 
 /// The balances of `user` that `session` was shown within the last half hour, the last one first.
-async fn seen(tx: &mut Tx, session: SessionId, user: UserId) -> Result<Vec<Money>> {
-    let seen = sqlx::query_scalar!(
+async fn seen(tx: &mut Tx, session: SessionId, user: UserId) -> Result<(Vec<Money>, Vec<Money>)> {
+    let seen = sqlx::query!(
         "-- store.admin.user_change.seen
-        select balance from seen_balances where session_id = $1 and user_id = $2 and at > now() - interval '30 minutes'
-         order by at desc",
+        select balance, refused from seen_balances
+         where session_id = $1 and user_id = $2 and at > now() - interval '30 minutes' order by at desc",
         session.0,
         user.0
     )
     .fetch_all(tx.conn())
     .await?;
-    seen.into_iter().map(money_of).collect()
+    let (mut shown, mut refused) = (Vec::new(), Vec::new());
+    for row in seen {
+        let list = if row.refused { &mut refused } else { &mut shown };
+        list.push(money_of(row.balance)?);
+    }
+    Ok((shown, refused))
 }

@@ -8,11 +8,12 @@ use lockstep_domain::ids::UserId;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::{bounds, contains};
+use super::{MOST_COUNTED, bounds, contains};
+use crate::audit::{self, By};
 use crate::row::{
     how_many_of, money_of, nickname_of, order_status_of, payment_status_of, role_of, transaction_type_of,
 };
-use crate::{Result, Tx};
+use crate::{Result, Store, Tx};
 
 /// Number of rows of each kind in a user's details.
 const NEWEST: i64 = 100;
@@ -51,9 +52,10 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<UserList> 
                coalesce(t.orders, 0) as "orders!"
           from users u left join user_totals t on t.user_id = u.id
          where u.deleted_at is null
-           and ($1::text is null or concat_ws(' ', u.email, u.nickname, u.first_name, u.last_name) ilike $1)
-           and ($2::text is null or u.email ilike $2)
-           and ($3::text is null or concat_ws(' ', u.nickname, u.first_name, u.last_name) ilike $3)
+           and ($1::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $1)
+           and ($2::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2 and u.email ilike $2)
+           and ($3::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $3
+                                    and concat_ws(' ', u.nickname, u.first_name, u.last_name) ilike $3)
          order by u.created_at desc, u.id desc limit $4 offset $5"#,
         query,
         email,
@@ -63,19 +65,33 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<UserList> 
     )
     .fetch_all(tx.uncached())
     .await?;
-    let count = sqlx::query_scalar!(
-        r#"-- store.admin.users.count
-        select count(*) as "count!" from users u
-         where u.deleted_at is null
-           and ($1::text is null or concat_ws(' ', u.email, u.nickname, u.first_name, u.last_name) ilike $1)
-           and ($2::text is null or u.email ilike $2)
-           and ($3::text is null or concat_ws(' ', u.nickname, u.first_name, u.last_name) ilike $3)"#,
-        query,
-        email,
-        name
-    )
-    .fetch_one(tx.uncached())
-    .await?;
+    let count = if query.is_none() && email.is_none() && name.is_none() {
+        sqlx::query_scalar!(
+            r#"-- store.admin.users.count
+            select coalesce(sum(users), 0)::bigint as "count!" from sales_sums where at = '-infinity'"#
+        )
+        .fetch_one(tx.uncached())
+        .await?
+    } else {
+        sqlx::query_scalar!(
+            r#"-- store.admin.users.count_found
+            select count(*) as "count!" from (
+                select from users u
+                 where u.deleted_at is null
+                   and ($1::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $1)
+                   and ($2::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2
+                                            and u.email ilike $2)
+                   and ($3::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $3
+                                            and concat_ws(' ', u.nickname, u.first_name, u.last_name) ilike $3)
+                 limit $4) found"#,
+            query,
+            email,
+            name,
+            MOST_COUNTED
+        )
+        .fetch_one(tx.uncached())
+        .await?
+    };
     Ok(UserList {
         users: rows.into_iter().map(user).collect::<Result<_>>()?,
         paging: page.of(how_many_of(count)),
@@ -177,6 +193,19 @@ pub async fn activity(tx: &mut Tx, id: UserId, kind: Kind, span: Span) -> Result
         activity.transactions = transactions(tx, id, span).await?;
     }
     Ok(Some(activity))
+}
+
+/// Records in the audit log that a member of staff takes out what is stored about an account.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn record_export(store: &Store, by: UserId, id: UserId, format: &'static str) -> Result<()> {
+    store
+        .tx("admin.users.record_export", move |tx| {
+            let details = serde_json::json!({ "format": format });
+            Box::pin(async move { audit::record(tx, &By::Staff(by), "user.export", ("user", id.0), details).await })
+        })
+        .await
 }
 
 async fn logins(tx: &mut Tx, id: UserId, span: Span) -> Result<Vec<LoginAttempt>> {

@@ -14,16 +14,17 @@ use crate::{Result, Tx};
 pub async fn statistics(tx: &mut Tx) -> Result<WishlistStatistics> {
     let sums = sqlx::query!(
         r#"-- store.admin.wishes.sums
-        select count(distinct w.user_id) as "lists!", count(*) as "items!"
-          from wishlist w join users u on u.id = w.user_id where u.deleted_at is null"#
+        select count(*) as "lists!", coalesce(sum(l.items), 0)::bigint as "items!"
+          from (select count(*) as items from wishlist w
+                 where not exists (select from guest_sessions s where s.id = w.user_id) group by w.user_id) l"#
     )
     .fetch_one(tx.conn())
     .await?;
     let most = sqlx::query!(
         r#"-- store.admin.wishes.most
         select g.id, g.title, g.slug, m.wishes as "wishes!"
-          from (select w.game_id, count(*) as wishes from wishlist w join users u on u.id = w.user_id
-                 where u.deleted_at is null group by w.game_id order by wishes desc, w.game_id limit 10) m
+          from (select w.game_id, count(*) as wishes from wishlist w
+                 where not exists (select from guest_sessions s where s.id = w.user_id) group by w.game_id order by wishes desc, w.game_id limit 10) m
           join games g on g.id = m.game_id order by m.wishes desc, g.id"#
     )
     .fetch_all(tx.conn())
@@ -32,8 +33,8 @@ pub async fn statistics(tx: &mut Tx) -> Result<WishlistStatistics> {
         r#"-- store.admin.wishes.days
         with added as materialized (
             select (w.added_at at time zone 'UTC')::date as day, count(*) as wishes
-              from wishlist w join users u on u.id = w.user_id
-             where u.deleted_at is null and w.added_at >= now() - interval '31 days' group by 1)
+              from wishlist w
+             where not exists (select from guest_sessions s where s.id = w.user_id) and w.added_at >= now() - interval '31 days' group by 1)
         select d.day::date as "day!", coalesce(a.wishes, 0) as "count!"
           from generate_series((now() at time zone 'UTC')::date - 29, (now() at time zone 'UTC')::date, interval '1 day') d (day)
           left join added a on a.day = d.day::date

@@ -133,6 +133,21 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// What is at fault: the id of an entry, or positions in the chain.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Changed { entry, .. }
+            | Self::Removed { entry, .. }
+            | Self::Unlinked { entry, .. }
+            | Self::Outside { entry } => entry.to_string(),
+            Self::Gap { from, to } => format!("{from}-{to}"),
+            Self::OtherChain { expected } => expected.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -181,6 +196,8 @@ pub struct Exported {
     pub subject: Uuid,
     /// Its parameters.
     pub details: serde_json::Value,
+    /// What its digest is of, after the 32 bytes of `previous`: SHA-256 of both is `digest`.
+    pub content: String,
     /// Digest of the entry before, hexadecimal.
     pub previous: String,
     /// Its digest, hexadecimal.
@@ -294,10 +311,12 @@ async fn outside(store: &Store) -> Result<Vec<Uuid>> {
 /// [`crate::StoreError`].
 pub async fn export(store: &Store, after: i64) -> Result<Vec<Exported>> {
     let rows = sqlx::query!(
-        "-- store.audit.export
-        select c.position, c.previous, c.digest, l.id, l.at, l.admin_id, l.action, l.subject_kind, l.subject_id, l.details
+        r#"-- store.audit.export
+        select c.position, c.previous, c.digest, l.id, l.at, l.admin_id, l.action, l.subject_kind, l.subject_id, l.details,
+               concat_ws(e'\n', c.position, l.id, (extract(epoch from l.at) * 1000000)::bigint, coalesce(l.admin_id::text, '-'),
+                         l.action, l.subject_id, l.details, l.subject_kind) as "content!"
           from audit_chain c join audit_log l on l.id = c.entry_id
-         where c.position > $1 order by c.position limit $2",
+         where c.position > $1 order by c.position limit $2"#,
         after,
         PAGE
     )
@@ -314,6 +333,7 @@ pub async fn export(store: &Store, after: i64) -> Result<Vec<Exported>> {
             subject_kind: row.subject_kind,
             subject: row.subject_id,
             details: row.details,
+            content: row.content,
             previous: Digest::of_column(&row.previous).to_string(),
             digest: Digest::of_column(&row.digest).to_string(),
         })

@@ -5,6 +5,7 @@ use lockstep_domain::ids::{GameId, UserId};
 use serde_json::json;
 
 use super::{positive, put, sold_out_meanwhile};
+use crate::accounts::{AccountError, staff};
 use crate::audit::{self, AuditEntry};
 use crate::guests::{self, ShopperError};
 use crate::{Store, Subject};
@@ -42,6 +43,11 @@ pub async fn replace(
                 let owner = guests::lock(tx, Principal::User(user))
                     .await?
                     .ok_or(ShopperError::NoSuchShopper)?;
+                staff::not_above(tx, admin, user).await.map_err(|error| match error {
+                    AccountError::Refused(refused) => ShopperError::Refused(refused),
+                    AccountError::Store(error) => error.into(),
+                    _ => ShopperError::NoSuchShopper,
+                })?;
                 let games: Vec<uuid::Uuid> = wanted.iter().map(|(game, _)| game.0).collect();
                 sqlx::query!(
                     "-- store.carts.replace.remove

@@ -137,7 +137,8 @@ async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
     sqlx::query!(
         "-- store.fulfilment.apply_event.wake
         update order_units set not_before = now()
-         where order_id = $1 and state not in ('DONE', 'REFUNDED', 'LOST') and worker is null and not_before > now()",
+         where order_id = $1 and state not in ('DONE', 'REFUNDED', 'LOST') and worker is null and not_before > now()
+           and not_before < now() + interval '1 year'",
         order
     )
     .execute(tx.conn())

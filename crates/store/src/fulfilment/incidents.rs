@@ -77,6 +77,47 @@ pub async fn add(tx: &mut Tx, incident: &Incident) -> Result<()> {
     Ok(())
 }
 
+/// Records that no other key could be bought in place of the faulty one of `unit`; opens the incident again if it was
+/// closed.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub(super) async fn not_replaced(tx: &mut Tx, unit: UnitId, why: &str) -> Result<()> {
+    let detail = format!(
+        "no other key could be bought in place of a faulty one ({why}); the copy has the faulty key again: refund it, or add a \
+         key and replace again"
+    );
+    sqlx::query!(
+        "-- store.fulfilment.not_replaced
+        insert into incidents (id, kind, order_unit_id, detail) values ($1, 'REPLACEMENT_FAILED', $2, $3)
+        on conflict on constraint incidents_told_once do update
+           set detail = excluded.detail, created_at = now(), resolved_at = null, note = null",
+        Uuid::now_v7(),
+        unit.0,
+        reason(&detail)
+    )
+    .execute(tx.conn())
+    .await?;
+    tracing::warn!(kind = "REPLACEMENT_FAILED", unit = %unit, "{detail}");
+    Ok(())
+}
+
+/// Closes the incident of [`not_replaced`]: the unit has another key.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub(super) async fn replaced(tx: &mut Tx, unit: UnitId) -> Result<()> {
+    sqlx::query!(
+        "-- store.fulfilment.replaced
+        update incidents set resolved_at = now()
+         where order_unit_id = $1 and kind = 'REPLACEMENT_FAILED' and resolved_at is null",
+        unit.0
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Closes the incident of this kind for this order at G2A.
 ///
 /// # Errors

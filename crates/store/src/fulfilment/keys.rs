@@ -9,11 +9,11 @@ use lockstep_domain::ids::{GameId, KeyId, OrderId, UnitId, UserId};
 use lockstep_domain::order::OrderStatus;
 use uuid::Uuid;
 
-use super::emails::EmailSettings;
+use super::emails::{self, EmailSettings};
 use super::incidents::{self, Incident};
 use super::money::{Settled, set_status, settle};
-use super::queue::{Lease, held, lock_order_of};
-use crate::{Result, Store, Tx};
+use super::queue::{Lease, lock_order_of};
+use crate::{Result, Store, StoreError, Tx};
 
 /// Purpose of the key hash.
 pub const HASH: &str = "game-key";
@@ -56,7 +56,7 @@ pub enum Recorded {
 /// Stores a key and delivers it to its unit, regardless of the lease: a key is a fact that no fence refuses.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then the caller has to retry.
+/// [`StoreError::Unavailable`]: then the caller has to retry.
 pub async fn record(tx: &mut Tx, key: &Arrived, emails: &EmailSettings) -> Result<Recorded> {
     let order = lock_order_of(tx, key.unit).await?;
     let hashes: Vec<&[u8]> = key.hashes.iter().map(<[u8; 32]>::as_slice).collect();
@@ -104,20 +104,28 @@ pub async fn record(tx: &mut Tx, key: &Arrived, emails: &EmailSettings) -> Resul
     )
     .execute(tx.conn())
     .await?;
-    let given = sqlx::query!(
-        "-- store.fulfilment.record_key.deliver
-        with given as (
-            update order_units set state = 'DONE', epoch = epoch + 1, worker = null, last_error = null
-             where id = $1 and state in ('FETCHING', 'LOST') and g2a_order_id = $2 returning id, order_id)
-        update game_keys k set order_id = g.order_id, order_unit_id = g.id from given g where k.id = $3",
+    let replaces = sqlx::query_scalar!(
+        r#"-- store.fulfilment.record_key.deliver
+        with before as (select id, faulty_key_id from order_units where id = $1),
+        given as (
+            update order_units
+               set state = 'DONE', epoch = epoch + 1, worker = null, last_error = null, faulty_key_id = null,
+                   told_at = case when faulty_key_id is null then told_at else coalesce(told_at, now()) end
+             where id = $1 and state in ('FETCHING', 'LOST') and g2a_order_id = $2 returning id, order_id),
+        owned as (update game_keys k set order_id = g.order_id, order_unit_id = g.id from given g where k.id = $3)
+        select b.faulty_key_id is not null as "replaces!" from given g join before b on b.id = g.id"#,
         key.unit.0,
         &key.g2a_order_id,
         key.id.0
     )
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    if given.rows_affected() == 1 {
+    if let Some(replaces) = replaces {
+        if replaces {
+            tell_replaced(tx, key.unit, emails).await?;
+        }
         incidents::resolve(tx, "KEY_LOST", &key.g2a_order_id).await?;
+        incidents::resolve(tx, "SUPPLIER_ACCOUNT", &key.g2a_order_id).await?;
         return Ok(Recorded::Delivered(settle(tx, order, emails).await?));
     }
     let incident = Incident::new(
@@ -133,34 +141,33 @@ pub async fn record(tx: &mut Tx, key: &Arrived, emails: &EmailSettings) -> Resul
 /// bought.
 ///
 /// # Errors
-/// [`StoreError::Fenced`](crate::StoreError::Fenced), [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Fenced`], [`StoreError::Unavailable`].
 pub async fn sell_own(tx: &mut Tx, lease: Lease, emails: &EmailSettings) -> Result<Option<Recorded>> {
     let order = lock_order_of(tx, lease.unit).await?;
-    let key: Option<Uuid> = sqlx::query_scalar!(
-        "-- store.fulfilment.sell_own.find
-        select k.id from game_keys k join order_units u on u.game_id = k.game_id
-         where u.id = $1 and k.order_unit_id is null and not k.activated
-         order by k.created_at limit 1 for update of k skip locked",
-        lease.unit.0
-    )
-    .fetch_optional(tx.conn())
-    .await?;
+    let key = oldest_own(tx, lease.unit).await?;
     let Some(key) = key else {
         return Ok(None);
     };
-    let given = sqlx::query!(
-        "-- store.fulfilment.sell_own
-        with given as (
-            update order_units set state = 'DONE', epoch = epoch + 1, worker = null, last_error = null
-             where id = $1 and epoch = $2 and state = 'NEW' returning id, order_id)
-        update game_keys k set order_id = g.order_id, order_unit_id = g.id from given g where k.id = $3",
+    let replaces = sqlx::query_scalar!(
+        r#"-- store.fulfilment.sell_own
+        with before as (select id, faulty_key_id from order_units where id = $1),
+        given as (
+            update order_units
+               set state = 'DONE', epoch = epoch + 1, worker = null, last_error = null, faulty_key_id = null,
+                   told_at = case when faulty_key_id is null then told_at else coalesce(told_at, now()) end
+             where id = $1 and epoch = $2 and state = 'NEW' returning id, order_id),
+        owned as (update game_keys k set order_id = g.order_id, order_unit_id = g.id from given g where k.id = $3)
+        select b.faulty_key_id is not null as "replaces!" from given g join before b on b.id = g.id"#,
         lease.unit.0,
         lease.epoch,
         key
     )
-    .execute(tx.conn())
-    .await?;
-    held(given.rows_affected())?;
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(StoreError::Fenced)?;
+    if replaces {
+        tell_replaced(tx, lease.unit, emails).await?;
+    }
     let pending: bool = sqlx::query_scalar!(
         r#"-- store.fulfilment.sell_own.pending
         select status = 'PENDING' as "pending!" from orders where id = $1"#,
@@ -172,6 +179,40 @@ pub async fn sell_own(tx: &mut Tx, lease: Lease, emails: &EmailSettings) -> Resu
         set_status(tx, order, OrderStatus::Processing).await?;
     }
     Ok(Some(Recorded::Delivered(settle(tx, order, emails).await?)))
+}
+
+/// Queues the e-mail about the key that a unit has in place of a faulty one, and closes the incident of an earlier attempt.
+async fn tell_replaced(tx: &mut Tx, unit: UnitId, emails: &EmailSettings) -> Result<()> {
+    emails::tell_replaced(tx, unit, emails).await?;
+    incidents::replaced(tx, unit).await
+}
+
+/// Locks the oldest key of own stock for the game of `unit`, if there is one.
+///
+/// Those that others have locked are passed over at first, so that buyers do not wait for each other. If there is no
+/// other, they are waited for: a key that somebody edits is not sold out.
+pub(super) async fn oldest_own(tx: &mut Tx, unit: UnitId) -> Result<Option<Uuid>> {
+    let free: Option<Uuid> = sqlx::query_scalar!(
+        "-- store.fulfilment.sell_own.find
+        select k.id from game_keys k join order_units u on u.game_id = k.game_id
+         where u.id = $1 and k.order_unit_id is null and not k.activated
+         order by k.created_at limit 1 for update of k skip locked",
+        unit.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    if free.is_some() {
+        return Ok(free);
+    }
+    Ok(sqlx::query_scalar!(
+        "-- store.fulfilment.sell_own.wait
+        select k.id from game_keys k join order_units u on u.game_id = k.game_id
+         where u.id = $1 and k.order_unit_id is null and not k.activated
+         order by k.created_at limit 1 for update of k",
+        unit.0
+    )
+    .fetch_optional(tx.conn())
+    .await?)
 }
 
 /// A sold key, for its owner to open.
@@ -191,16 +232,17 @@ pub struct Sold {
     pub activated_at: Option<DateTime<Utc>>,
 }
 
-/// The keys of an order of `owner`; empty if the order is another user's.
+/// The keys of an order of `owner`; empty if the order is another user's, or has no consent to show them.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn of_order(tx: &mut Tx, order: OrderId, owner: UserId) -> Result<Vec<Sold>> {
     let rows = sqlx::query!(
         r#"-- store.fulfilment.keys_of_order
         select k.id, k.order_unit_id as "order_unit_id!", k.game_id, k.key_ciphertext, k.is_file, k.activation_date
           from game_keys k join orders o on o.id = k.order_id
-         where k.order_id = $1 and o.user_id = $2 order by k.created_at, k.id"#,
+         where k.order_id = $1 and o.user_id = $2 and exists (select from order_consents c where c.order_id = o.id)
+         order by k.created_at, k.id"#,
         order.0,
         owner.0
     )
@@ -228,7 +270,7 @@ pub enum How {
     Page,
     /// As a file.
     File,
-    /// By an admin in the console.
+    /// By staff, with a reason.
     Console,
 }
 
@@ -243,12 +285,37 @@ impl How {
     }
 }
 
+/// The keys of several orders of `owner` in sealed form, without files, those of other users and those of orders
+/// without consent.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn of_orders(tx: &mut Tx, orders: &[OrderId], owner: UserId) -> Result<Vec<(KeyId, Vec<u8>)>> {
+    let ids: Vec<Uuid> = orders.iter().map(|order| order.0).collect();
+    let rows = sqlx::query!(
+        "-- store.fulfilment.keys_of_orders
+        select k.id, k.key_ciphertext from game_keys k join orders o on o.id = k.order_id
+         where k.order_id = any ($1) and o.user_id = $2 and not k.is_file
+           and exists (select from order_consents c where c.order_id = o.id)",
+        &ids,
+        owner.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (KeyId(row.id), row.key_ciphertext))
+        .collect())
+}
+
 /// Records that these keys are about to be shown to `who`. The transaction commits before they are shown.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn reveal(tx: &mut Tx, keys: &[KeyId], who: UserId, how: How) -> Result<()> {
-    let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+    let mut ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+    // Two looks at the same keys lock their rows in one order.
+    ids.sort_unstable();
     sqlx::query!(
         "-- store.fulfilment.reveal
         insert into key_reveals (game_key_id, user_id, how) select id, $2, $3 from unnest($1::uuid[]) id",
@@ -264,7 +331,7 @@ pub async fn reveal(tx: &mut Tx, keys: &[KeyId], who: UserId, how: How) -> Resul
 /// Marks a key of `owner` as used or unused. False if it is not theirs.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn set_activated(tx: &mut Tx, key: KeyId, owner: UserId, activated: bool) -> Result<bool> {
     let done = sqlx::query!(
         "-- store.fulfilment.set_activated
@@ -282,7 +349,7 @@ pub async fn set_activated(tx: &mut Tx, key: KeyId, owner: UserId, activated: bo
 /// The key with one of these hashes.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn find(tx: &mut Tx, hashes: &[[u8; 32]]) -> Result<Option<KeyId>> {
     let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let id: Option<Uuid> = sqlx::query_scalar!(
@@ -294,40 +361,10 @@ pub async fn find(tx: &mut Tx, hashes: &[[u8; 32]]) -> Result<Option<KeyId>> {
     Ok(id.map(KeyId))
 }
 
-/// Adds a key to the shop's own stock. False if it exists already.
-///
-/// # Errors
-/// [`StoreError::Rule`](crate::StoreError::Rule) for a game that does not exist (`game_keys_game_id_fkey`),
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn add_own(
-    tx: &mut Tx,
-    id: KeyId,
-    game: GameId,
-    sealed: &[u8],
-    hashes: &[[u8; 32]],
-    is_file: bool,
-) -> Result<bool> {
-    let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
-    let done = sqlx::query!(
-        "-- store.fulfilment.add_own_key
-        insert into game_keys (id, game_id, key_ciphertext, key_hash, is_file)
-        select $1, $2, $3, ($4::bytea[])[1], $5 where not exists (select 1 from game_keys where key_hash = any ($4))
-        on conflict (key_hash) do nothing",
-        id.0,
-        game.0,
-        sealed,
-        &hashes as _,
-        is_file
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
 /// A page of sealed keys, by id, for a rotation of secrets.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn page(store: &Store, after: Option<KeyId>, most: u32) -> Result<Vec<(KeyId, Vec<u8>)>> {
     let rows = sqlx::query!(
         "-- store.fulfilment.key_page
@@ -346,7 +383,7 @@ pub async fn page(store: &Store, after: Option<KeyId>, most: u32) -> Result<Vec<
 /// Replaces the sealed form and hash of a key if the sealed form is still the one that was read.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn reseal(tx: &mut Tx, key: KeyId, before: &[u8], after: &[u8], hash: [u8; 32]) -> Result<bool> {
     let done = sqlx::query!(
         "-- store.fulfilment.reseal

@@ -4,9 +4,11 @@
 use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UnitId, UserId};
 use lockstep_domain::order::{OrderStatus, RefundReason};
+use lockstep_domain::staff::Refused;
 use uuid::Uuid;
 
 use super::emails::{self, EmailSettings};
+use super::incidents;
 use super::queue::{Lease, held, lock_order_of};
 use super::steps::reason;
 use crate::row::{count_of, money_of};
@@ -50,6 +52,9 @@ pub enum NotRefundable {
     /// The money was already refunded.
     #[error("it was refunded before")]
     Refunded,
+    /// The buyer has a permission that the caller lacks.
+    #[error("{0}")]
+    NotAllowed(Refused),
     /// The idempotency key was used for another request.
     #[error("this key was used for another cancellation")]
     KeyReused,
@@ -96,8 +101,79 @@ pub async fn refund(
     settle(tx, order, emails).await
 }
 
+/// Ends the purchase of a replacement without one: the unit has its faulty key again, and an incident says why. For the worker
+/// that holds its lease, under the conditions of [`refund`].
+///
+/// # Errors
+/// [`StoreError::Fenced`], [`StoreError::Unavailable`].
+pub async fn keep_faulty_key(tx: &mut Tx, lease: Lease, why: &str, emails: &EmailSettings) -> Result<Option<Settled>> {
+    let order = lock_order_of(tx, lease.unit).await?;
+    let key = sqlx::query_scalar!(
+        "-- store.fulfilment.keep_faulty_key
+        select faulty_key_id from order_units
+         where id = $1 and epoch = $2 and state in ('NEW', 'ORDERING', 'ORDERED', 'PAYING', 'LOST') for update",
+        lease.unit.0,
+        lease.epoch
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let key = key.flatten().ok_or(StoreError::Fenced)?;
+    return_key(tx, order, lease.unit, key, why, emails).await
+}
+
+/// Gives a unit its faulty key again, as it was before. The caller holds the lock of the order, and nothing of the unit can be paid
+/// at G2A any more, or its key is permanently lost.
+async fn return_key(
+    tx: &mut Tx,
+    order: OrderId,
+    unit: UnitId,
+    key: Uuid,
+    why: &str,
+    emails: &EmailSettings,
+) -> Result<Option<Settled>> {
+    // It was marked as used when it was taken back, unless its owner had done so.
+    sqlx::query!(
+        "-- store.fulfilment.return_key
+        update game_keys
+           set order_id = faulty_order_id, order_unit_id = faulty_unit_id, faulty_at = null, faulty_order_id = null,
+               faulty_unit_id = null, activated = activation_date <> faulty_at,
+               activation_date = nullif(activation_date, faulty_at)
+         where id = $1",
+        key
+    )
+    .execute(tx.conn())
+    .await?;
+    // Along the state machine: what was ordered in vain is given up first.
+    sqlx::query!(
+        "-- store.fulfilment.return_key.give_up
+        update order_units
+           set state = 'NEW', g2a_order_id = null, g2a_price = null, g2a_transaction_id = null, ordered_at = null,
+               pay_asked_at = null, last_error = $2
+         where id = $1 and state <> 'NEW'",
+        unit.0,
+        reason(why)
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "-- store.fulfilment.return_key.done
+        update order_units u
+           set state = 'DONE', faulty_key_id = null, epoch = u.epoch + 1, worker = null, last_error = $3,
+               g2a_order_id = k.g2a_order_id, g2a_price = (select price from g2a_orders g where g.g2a_order_id = k.g2a_order_id)
+          from game_keys k where u.id = $1 and k.id = $2",
+        unit.0,
+        key,
+        reason(why)
+    )
+    .execute(tx.conn())
+    .await?;
+    incidents::not_replaced(tx, unit, why).await?;
+    settle(tx, order, emails).await
+}
+
 /// Refunds a unit at a person's request, regardless of its lease: only while nothing can have been paid for it at G2A,
-/// or after its key was lost. Invalidates what a worker is doing with it.
+/// or after its key was lost. Invalidates what a worker is doing with it. A unit whose faulty key is being replaced gets that key
+/// again, and nothing is refunded.
 ///
 /// # Errors
 /// [`NotRefundable`].
@@ -113,18 +189,22 @@ pub async fn refund_unit(
     })?;
     let row = sqlx::query!(
         "-- store.fulfilment.refund_unit
-        with before as (select id, state from order_units where id = $1 for update),
+        with before as (select id, state, faulty_key_id from order_units where id = $1 for update),
         given as (
             update order_units u set state = 'REFUNDED', refunded_for = 'CANCELLED', epoch = epoch + 1, worker = null,
                    last_error = $2
-              from before b where u.id = b.id and b.state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') returning u.price_paid)
-        select b.state, (select price_paid from given) as given from before b",
+              from before b where u.id = b.id and b.state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') and b.faulty_key_id is null
+            returning u.price_paid)
+        select b.state, b.faulty_key_id, (select price_paid from given) as given from before b",
         unit.0,
         reason(why)
     )
     .fetch_one(tx.conn())
     .await
     .map_err(StoreError::from)?;
+    if let (Some(key), "NEW" | "ORDERING" | "ORDERED" | "LOST") = (row.faulty_key_id, row.state.as_str()) {
+        return Ok((Money::ZERO, return_key(tx, order, unit, key, why, emails).await?));
+    }
     let Some(amount) = row.given.map(money_of).transpose()? else {
         return Err(match row.state.as_str() {
             "REFUNDED" => NotRefundable::Refunded,
@@ -136,7 +216,7 @@ pub async fn refund_unit(
 }
 
 /// Refunds everything of an order that is not paid for at G2A. The rest continues: it is delivered, or refunded if that
-/// fails, and nothing is bought for it again.
+/// fails, and nothing is bought for it again. A copy whose faulty key is being replaced was delivered, so that goes on.
 ///
 /// # Errors
 /// [`NotRefundable`]; an order that has ended is [`Refunded`](NotRefundable::Refunded) or
@@ -173,7 +253,7 @@ pub async fn cancel_order(
         "-- store.fulfilment.cancel_units
         update order_units set state = 'REFUNDED', refunded_for = 'CANCELLED', epoch = epoch + 1, worker = null,
                last_error = $2
-         where order_id = $1 and state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') returning id",
+         where order_id = $1 and state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') and faulty_key_id is null returning id",
         order.0,
         reason(why)
     )

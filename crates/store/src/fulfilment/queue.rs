@@ -26,6 +26,7 @@ pub struct Lease {
 
 /// A claimed unit with all data that decisions about it need. Durations are as of when it was read.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Unit {
     /// The right to decide about a unit.
     pub lease: Lease,
@@ -43,6 +44,8 @@ pub struct Unit {
     pub list_price: Money,
     /// The order at G2A.
     pub g2a_order_id: Option<String>,
+    /// The mark of the account at G2A that placed it; `None` if that was not recorded.
+    pub g2a_account: Option<String>,
     /// G2A's price of that order, EUR.
     pub g2a_price: Option<Money>,
     /// Attempts since its last progress, without those that G2A refused.
@@ -57,6 +60,12 @@ pub struct Unit {
     pub paying_for: Option<Duration>,
     /// A refund was requested.
     pub cancel_asked: bool,
+    /// Money of its buyer is disputed, owed, or reported as fraud: nothing more is bought or fetched for it.
+    pub is_held: bool,
+    /// Its key was faulty, and another one is bought in its place.
+    pub is_replacement: bool,
+    /// The buyer owes what was taken back of their payments.
+    pub is_owing: bool,
     /// The game's release date, if it is known and was in the future at the time of the order.
     pub announced_for: Option<DateTime<Utc>>,
     /// Time until the release; `None` if it is out.
@@ -66,6 +75,7 @@ pub struct Unit {
 }
 
 /// A [`Unit`] as it is read.
+#[expect(clippy::struct_excessive_bools, reason = "the columns")]
 struct Row {
     id: Uuid,
     epoch: i64,
@@ -75,11 +85,15 @@ struct Row {
     price_paid: Decimal,
     list_price: Decimal,
     g2a_order_id: Option<String>,
+    g2a_account: Option<String>,
     g2a_price: Option<Decimal>,
     attempts: i32,
     refusals: i32,
     replacements: i32,
     cancel_asked: bool,
+    is_held: bool,
+    is_replacement: bool,
+    is_owing: bool,
     g2a_product_id: Option<String>,
     ordered_for: Option<Decimal>,
     paying_for: Option<Decimal>,
@@ -95,8 +109,10 @@ macro_rules! query_units {
             $taken
                 + r#"
                 select u.id, u.epoch, u.state, u.order_id, u.game_id, u.price_paid, i.price as list_price, u.g2a_order_id,
-                       u.g2a_price, u.attempts, u.refusals, u.replacements,
-                       o.cancel_asked_at is not null as "cancel_asked!", g.g2a_product_id,
+                       u.g2a_account, u.g2a_price, u.attempts, u.refusals, u.replacements,
+                       o.cancel_asked_at is not null as "cancel_asked!", buyer_is_held(o.user_id) as "is_held!",
+                       copies_go_back(o.user_id) as "is_owing!",
+                       u.faulty_key_id is not null as "is_replacement!", g.g2a_product_id,
                        extract(epoch from now() - u.ordered_at) as ordered_for,
                        extract(epoch from now() - u.pay_asked_at) as paying_for,
                        case when g.release_date_known and g.release_date > o.created_at
@@ -127,6 +143,7 @@ fn unit(row: Row, seconds: f64) -> Result<Unit> {
         price_paid: money_of(row.price_paid)?,
         list_price: money_of(row.list_price)?,
         g2a_order_id: row.g2a_order_id,
+        g2a_account: row.g2a_account,
         g2a_price: row.g2a_price.map(money_of).transpose()?,
         attempts: count_of(row.attempts)?,
         refusals: count_of(row.refusals)?,
@@ -134,6 +151,9 @@ fn unit(row: Row, seconds: f64) -> Result<Unit> {
         ordered_for: row.ordered_for.map(span),
         paying_for: row.paying_for.map(span),
         cancel_asked: row.cancel_asked,
+        is_held: row.is_held,
+        is_replacement: row.is_replacement,
+        is_owing: row.is_owing,
         announced_for,
         out_in: announced_for.filter(|_| out_in > Decimal::ZERO).map(|_| span(out_in)),
         out_for: announced_for.filter(|_| out_in <= Decimal::ZERO).map(|_| span(-out_in)),

@@ -13,6 +13,8 @@ use crate::{Result, Store};
 pub struct Remembered {
     /// G2A's id.
     pub g2a_order_id: String,
+    /// The mark of the account at G2A that placed it.
+    pub account: Option<String>,
     /// The unit it was placed for.
     pub unit: UnitId,
     /// The shop's order.
@@ -45,7 +47,7 @@ pub struct Remembered {
 pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, most: u32) -> Result<Vec<Remembered>> {
     let rows = sqlx::query!(
         r#"-- store.fulfilment.remembered
-        select g.g2a_order_id, g.order_unit_id, g.price, g.pay_asked_at, g.paid_at, g.key_stored_at, g.given_up_at,
+        select g.g2a_order_id, g.account, g.order_unit_id, g.price, g.pay_asked_at, g.paid_at, g.key_stored_at, g.given_up_at,
                u.order_id, u.state, coalesce(u.g2a_order_id = g.g2a_order_id, false) as "is_current!",
                u.worker is not null and u.not_before > now() as "is_held!",
                extract(epoch from u.not_before - now())::bigint as "due_in!"
@@ -62,6 +64,7 @@ pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, mo
         .map(|row| {
             Ok(Remembered {
                 g2a_order_id: row.g2a_order_id,
+                account: row.account,
                 unit: UnitId(row.order_unit_id),
                 order: OrderId(row.order_id),
                 state: unit_state_of(&row.state)?,

@@ -76,21 +76,23 @@ pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
     Ok(())
 }
 
-/// `ORDERING → ORDERED`: the order exists at G2A, unpaid, and its id is stored. It must not be paid earlier.
+/// `ORDERING → ORDERED`: the order exists at G2A, unpaid, and its id is stored, with the mark of the account that it
+/// belongs to. It must not be paid earlier.
 ///
 /// # Errors
 /// A [`Rule`](crate::StoreError::Rule) when G2A gave the same id to two orders (`g2a_orders_pkey`).
-pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money) -> Result<()> {
+pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money, account: Option<&str>) -> Result<()> {
     let order = lock_order_of(tx, lease.unit).await?;
     extend!(
         tx,
         lease,
         "ordered",
         "= 'ORDERING'",
-        "state = 'ORDERED', g2a_order_id = $4, g2a_price = $5, ordered_at = now(), pay_asked_at = null,
+        "state = 'ORDERED', g2a_order_id = $4, g2a_price = $5, g2a_account = $6, ordered_at = now(), pay_asked_at = null,
          last_error = null",
         g2a_order_id,
-        price.decimal()
+        price.decimal(),
+        account
     )?;
     sqlx::query!(
         "-- store.fulfilment.external_order_id
@@ -288,5 +290,21 @@ pub async fn postpone(tx: &mut Tx, lease: Lease, wait: Duration, failed: Option<
         "postpone",
         "not in ('DONE', 'REFUNDED')",
         "attempts = case when $4::text is null then attempts else least(attempts + 1, 1000) end"
+    )
+}
+
+/// Keeps the state of a unit whose buyer is held; due again after `wait`. Counts as nothing.
+///
+/// # Errors
+/// See [`begin_ordering`].
+pub async fn hold(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
+    release!(
+        tx,
+        lease,
+        wait,
+        reason(why),
+        "hold",
+        "in ('NEW', 'ORDERED', 'PAID')",
+        "attempts = attempts"
     )
 }

@@ -389,7 +389,8 @@ pub async fn lift(tx: &mut Tx, product: &str, admin: UserId) -> Result<bool> {
     sqlx::query!(
         "-- store.fulfilment.lift_game_stop.wake
         update order_units set not_before = now()
-         where game_id = $1 and state in ('NEW', 'ORDERED') and worker is null and not_before > now()",
+         where game_id = $1 and state in ('NEW', 'ORDERED') and worker is null and not_before > now()
+           and not_before < now() + interval '1 year'",
         game
     )
     .execute(tx.conn())

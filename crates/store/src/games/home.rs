@@ -34,14 +34,26 @@ pub async fn best_sellers(tx: &mut Tx, genre: Option<&str>) -> Result<Vec<Game>>
             best
         }
     } else {
-        sqlx::query_scalar!(
+        let best = sqlx::query_scalar!(
             "-- store.games.best_sellers
             select id from games
              where is_best_seller and withdrawn_at is null and in_stock and not is_preorder
              order by popularity desc, id desc limit 30"
         )
         .fetch_all(tx.conn())
-        .await?
+        .await?;
+        if best.is_empty() {
+            // Until the first synchronisation has ended, nothing is known to sell best.
+            sqlx::query_scalar!(
+                "-- store.games.popular
+                select id from games where withdrawn_at is null and in_stock and not is_preorder
+                 order by popularity desc, id desc limit 30"
+            )
+            .fetch_all(tx.conn())
+            .await?
+        } else {
+            best
+        }
     };
     views(tx, &ids, Detail::List).await
 }
@@ -137,6 +149,21 @@ pub async fn random_pool(tx: &mut Tx, size: u32) -> Result<Vec<Game>> {
          where withdrawn_at is null and in_stock and not is_preorder
          order by random() limit $1",
         i64::from(size)
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    views(tx, &ids, Detail::List).await
+}
+
+/// The games that staff have picked for the home page, in their order, without withdrawn ones.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn picked(tx: &mut Tx) -> Result<Vec<Game>> {
+    let ids = sqlx::query_scalar!(
+        "-- store.games.picked
+        select p.game_id from picked_games p join games g on g.id = p.game_id
+         where g.withdrawn_at is null order by p.place"
     )
     .fetch_all(tx.conn())
     .await?;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UserId};
 
+use crate::accounts::{AccountError, staff};
 use crate::audit::{self, AuditEntry};
 use crate::fulfilment::{Cancelled, EmailSettings, NotRefundable, cancel_order};
 use crate::idempotency::{Call, Idempotency, Known};
-use crate::{Store, Subject, Tx};
+use crate::{Store, StoreError, Subject, Tx};
 
 /// Refunds everything of an order that is not paid for at G2A; the rest continues. The audit log records the admin.
 /// With `key`, repeated calls get the same answer.
@@ -56,14 +58,33 @@ pub async fn cancel(
         .await
 }
 
-pub(super) async fn cancel_now(
+pub(crate) async fn cancel_now(
     tx: &mut Tx,
     admin: UserId,
     order: OrderId,
     reason: Option<&str>,
     emails: &EmailSettings,
 ) -> Result<Cancelled, NotRefundable> {
+    let buyer = sqlx::query_scalar!(
+        "-- store.orders.cancel.buyer\nselect user_id from orders where id = $1",
+        order.0
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(StoreError::from)?
+    .ok_or(NotRefundable::Unknown)?;
+    staff::not_above(tx, admin, UserId(buyer))
+        .await
+        .map_err(|error| match error {
+            AccountError::Refused(refused) => NotRefundable::NotAllowed(refused),
+            AccountError::Store(error) => error.into(),
+            _ => NotRefundable::Unknown,
+        })?;
     let cancelled = cancel_order(tx, order, reason.unwrap_or("cancelled"), emails).await?;
+    if cancelled.refunded == Money::ZERO && cancelled.kept > 0 {
+        // Nothing was cancelled, and nobody should be told that something was.
+        return Err(NotRefundable::Bought);
+    }
     let deed = AuditEntry {
         admin,
         action: "order.cancel",

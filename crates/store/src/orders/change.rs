@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::PaymentStatus;
+use lockstep_domain::staff::Refused;
 use uuid::Uuid;
 
 use super::cancel::cancel_now;
@@ -60,6 +61,9 @@ pub enum ChangeError {
     /// The order would say something that is not true; the reason is for staff.
     #[error("{0}")]
     NotTrue(&'static str),
+    /// The buyer has a permission that the caller lacks.
+    #[error("{0}")]
+    NotAllowed(Refused),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -170,6 +174,7 @@ fn refused(error: NotRefundable) -> ChangeError {
     match error {
         NotRefundable::Store(error) => error.into(),
         NotRefundable::Unknown => ChangeError::NotFound,
+        NotRefundable::NotAllowed(refused) => ChangeError::NotAllowed(refused),
         // The order is locked and was PENDING or PROCESSING a moment ago.
         _ => ChangeError::NotTrue("The order has been settled meanwhile. Look at it again."),
     }

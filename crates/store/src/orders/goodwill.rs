@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use lockstep_domain::Money;
-use lockstep_domain::ids::{OrderId, UserId};
+use lockstep_domain::ids::{OrderId, UnitId, UserId};
 use lockstep_domain::order::UnitState;
-use lockstep_domain::staff::Permission;
+use lockstep_domain::staff::{Permission, Refused};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::accounts::staff;
+use crate::accounts::{AccountError, staff};
 use crate::audit::{self, AuditEntry};
 use crate::idempotency::{Call, Idempotency, Known};
 use crate::row::{money_of, unit_state_of};
@@ -30,6 +30,21 @@ pub struct Refunded {
     pub amount: Money,
 }
 
+/// What is refunded of an order: its delivered units, the first ones first, or only one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefundOf {
+    /// The booking of the purchase.
+    pub purchase: Uuid,
+    /// The unit; `None` for all of them.
+    pub unit: Option<UnitId>,
+}
+
+impl From<Uuid> for RefundOf {
+    fn from(purchase: Uuid) -> Self {
+        Self { purchase, unit: None }
+    }
+}
+
 /// Why nothing was refunded.
 #[derive(Debug, thiserror::Error)]
 pub enum GoodwillError {
@@ -42,9 +57,26 @@ pub enum GoodwillError {
     /// Only who may adjust balances refunds a purchase of their own.
     #[error("You cannot refund your own purchase")]
     Own,
+    /// The account was deleted: nobody could spend the money.
+    #[error("The account of this order is deleted. Its balance can no longer be spent.")]
+    AccountDeleted,
+    /// The buyer has a permission that the caller lacks.
+    #[error("{0}")]
+    Refused(Refused),
+    /// More than the role refunds within a day without the password.
+    #[error("More than {limit} EUR a day needs your password again. Log in anew, then repeat this.")]
+    NotConfirmed {
+        /// What the role refunds without.
+        limit: Money,
+    },
     /// No delivered units to refund; pending ones are cancelled instead.
     #[error("Nothing of this order has been delivered yet. Cancel it instead.")]
     NothingDelivered,
+    /// Another key is being bought in place of a faulty one.
+    #[error(
+        "Another key is being bought in place of a faulty one. Refund when that has ended, or cancel the reservation."
+    )]
+    BeingReplaced,
     /// The full amount was already refunded.
     #[error("This order has already been refunded")]
     AlreadyRefunded,
@@ -81,18 +113,20 @@ impl From<sqlx::Error> for GoodwillError {
 }
 
 /// Refunds `amount` of the purchase booked as `purchase` to the balance, or the whole remaining amount with `None`, for
-/// delivered units. The audit log records the admin. With `key`, repeated calls make the refund once.
+/// delivered units. The audit log records the admin. With `key`, repeated calls make the refund once. Unless `confirmed`,
+/// the limit of the admin's role holds.
 ///
 /// # Errors
 /// [`GoodwillError`]; then nothing has changed.
 pub async fn refund(
     store: &Store,
-    admin: UserId,
-    purchase: Uuid,
+    (admin, confirmed): (UserId, bool),
+    of: impl Into<RefundOf>,
     amount: Option<Money>,
     reason: Option<&str>,
     key: Option<&Idempotency>,
 ) -> Result<Refunded, GoodwillError> {
+    let of = of.into();
     if amount.is_some_and(|amount| !amount.is_positive()) {
         return Err(GoodwillError::NotPositive);
     }
@@ -103,20 +137,23 @@ pub async fn refund(
             Box::pin(async move {
                 let (reason, key) = &*asked;
                 let Some(key) = key else {
-                    return refund_now(tx, admin, purchase, amount, reason.as_deref()).await;
+                    return refund_now(tx, (admin, confirmed), of, amount, reason.as_deref()).await;
                 };
                 let call = Call {
                     owner: admin.0,
                     route: "orders.refund",
                     key,
                     // As JSON, in which a reason cannot be confused with an amount.
-                    asked: serde_json::json!([purchase, amount, reason]).to_string(),
+                    asked: match of.unit {
+                        None => serde_json::json!([of.purchase, amount, reason]).to_string(),
+                        Some(unit) => serde_json::json!([of.purchase, amount, reason, unit]).to_string(),
+                    },
                 };
                 match call.look(tx).await? {
                     Known::Done(refunded) => Ok(refunded),
                     Known::Other => Err(GoodwillError::KeyReused),
                     Known::Nothing => {
-                        let refunded = refund_now(tx, admin, purchase, amount, reason.as_deref()).await?;
+                        let refunded = refund_now(tx, (admin, confirmed), of, amount, reason.as_deref()).await?;
                         call.done(tx, &refunded).await?;
                         Ok(refunded)
                     }
@@ -128,16 +165,17 @@ pub async fn refund(
 
 async fn refund_now(
     tx: &mut Tx,
-    admin: UserId,
-    purchase: Uuid,
+    (admin, confirmed): (UserId, bool),
+    of: RefundOf,
     amount: Option<Money>,
     reason: Option<&str>,
 ) -> Result<Refunded, GoodwillError> {
     let row = sqlx::query!(
         r#"-- store.orders.refund.purchase
-        select order_id, user_id, type = 'PURCHASE' and status = 'COMPLETED' as "is_purchase!"
-          from transactions where id = $1"#,
-        purchase
+        select t.order_id, t.user_id, t.type = 'PURCHASE' and t.status = 'COMPLETED' as "is_purchase!",
+               u.deleted_at is not null as "is_deleted!"
+          from transactions t join users u on u.id = t.user_id where t.id = $1"#,
+        of.purchase
     )
     .fetch_optional(tx.conn())
     .await?
@@ -148,6 +186,16 @@ async fn refund_now(
     if row.user_id == admin.0 && !staff::of_staff(tx, admin).await?.contains(Permission::BalanceAdjust) {
         return Err(GoodwillError::Own);
     }
+    staff::not_above(tx, admin, UserId(row.user_id))
+        .await
+        .map_err(|error| match error {
+            AccountError::Refused(refused) => GoodwillError::Refused(refused),
+            AccountError::Store(error) => error.into(),
+            _ => GoodwillError::NotFound,
+        })?;
+    if row.is_deleted {
+        return Err(GoodwillError::AccountDeleted);
+    }
     // The lock that every other refund of this order takes too.
     sqlx::query_scalar!(
         "-- store.orders.refund.lock\nselect 1 as one from orders where id = $1 for no key update",
@@ -155,11 +203,17 @@ async fn refund_now(
     )
     .fetch_optional(tx.conn())
     .await?;
-    let shares = shares(tx, order, amount).await?;
+    let shares = shares(tx, order, of.unit, amount).await?;
     let amount = shares
         .iter()
         .try_fold(Money::ZERO, |sum, (_, share)| sum.checked_add(*share))
         .ok_or_else(|| StoreError::Schema("a refund adds up to more than can be".into()))?;
+    if !confirmed
+        && let Some((limit, refunded)) = staff::refund_limit(tx, admin).await?
+        && refunded.checked_add(amount).is_none_or(|sum| sum > limit)
+    {
+        return Err(GoodwillError::NotConfirmed { limit });
+    }
     let ids: Vec<Uuid> = shares.iter().map(|(id, _)| *id).collect();
     let amounts: Vec<Decimal> = shares.iter().map(|(_, share)| share.decimal()).collect();
     sqlx::query!(
@@ -172,11 +226,11 @@ async fn refund_now(
     .execute(tx.conn())
     .await?;
     let transaction = Uuid::now_v7();
-    sqlx::query!(
+    let booked = sqlx::query!(
         "-- store.orders.refund.book
-        with returned as (update users set balance = balance + $4 where id = $2)
+        with returned as (update users set balance = balance + $4 where id = $2 and deleted_at is null returning id)
         insert into transactions (id, user_id, order_id, type, amount, method, status, description)
-        values ($1, $2, $3, 'REFUND', $4, 'BALANCE', 'COMPLETED', $5)",
+        select $1, id, $3, 'REFUND', $4, 'BALANCE', 'COMPLETED', $5 from returned",
         transaction,
         row.user_id,
         order,
@@ -185,12 +239,15 @@ async fn refund_now(
     )
     .execute(tx.conn())
     .await?;
+    if booked.rows_affected() == 0 {
+        return Err(GoodwillError::AccountDeleted);
+    }
     let deed = AuditEntry {
         admin,
         action: "order.refund",
         subject: ("order", order),
         details: serde_json::json!({
-            "transaction": transaction, "purchase": purchase, "amount": amount, "reason": reason,
+            "transaction": transaction, "purchase": of.purchase, "amount": amount, "reason": reason,
         }),
     };
     audit::write(tx, &deed).await?;
@@ -201,11 +258,17 @@ async fn refund_now(
     })
 }
 
-/// Distributes the refund over the delivered units: the first units first, each up to the remainder of its price.
-async fn shares(tx: &mut Tx, order: Uuid, amount: Option<Money>) -> Result<Vec<(Uuid, Money)>, GoodwillError> {
+/// Distributes the refund over the delivered units, or over `unit`: the first units first, each up to the remainder of
+/// its price.
+async fn shares(
+    tx: &mut Tx,
+    order: Uuid,
+    unit: Option<UnitId>,
+    amount: Option<Money>,
+) -> Result<Vec<(Uuid, Money)>, GoodwillError> {
     let rows = sqlx::query!(
         r#"-- store.orders.refund.delivered
-        select id, state, price_paid - goodwill as "remaining!" from order_units
+        select id, state, price_paid - goodwill as "remaining!", faulty_key_id is not null as "is_replaced!" from order_units
          where order_id = $1 order by order_item_id, position for no key update"#,
         order
     )
@@ -213,12 +276,14 @@ async fn shares(tx: &mut Tx, order: Uuid, amount: Option<Money>) -> Result<Vec<(
     .await?;
     let mut delivered = false;
     let mut all_given_up = true;
+    let mut is_replaced = false;
     let mut most = Money::ZERO;
     let mut left = amount;
     let mut shares = Vec::new();
-    for row in rows {
+    for row in rows.into_iter().filter(|row| unit.is_none_or(|unit| unit.0 == row.id)) {
         let state = unit_state_of(&row.state)?;
         all_given_up &= state == UnitState::Refunded;
+        is_replaced |= row.is_replaced;
         if state != UnitState::Done {
             continue;
         }
@@ -230,6 +295,9 @@ async fn shares(tx: &mut Tx, order: Uuid, amount: Option<Money>) -> Result<Vec<(
         if share.is_positive() {
             shares.push((row.id, share));
         }
+    }
+    if !delivered && is_replaced {
+        return Err(GoodwillError::BeingReplaced);
     }
     if !delivered && !all_given_up {
         return Err(GoodwillError::NothingDelivered);

@@ -23,3 +23,23 @@ pub async fn reveal(store: &Store, owner: UserId, order: OrderId, only: Option<K
         })
         .await
 }
+
+/// Returns the keys of several orders of `owner`, without files, and records the reveal, in one transaction. Orders of
+/// other users have none.
+///
+/// # Errors
+/// [`StoreError`]; then nothing may be shown.
+pub async fn reveal_all(store: &Store, owner: UserId, orders: &[OrderId], how: How) -> Result<Vec<(KeyId, Vec<u8>)>> {
+    let orders = orders.to_vec();
+    store
+        .tx_about("orders.reveal_all", &[owner.into()], move |tx| {
+            let orders = orders.clone();
+            Box::pin(async move {
+                let sold = keys::of_orders(tx, &orders, owner).await?;
+                let ids: Vec<KeyId> = sold.iter().map(|(id, _)| *id).collect();
+                keys::reveal(tx, &ids, owner, how).await?;
+                Ok::<_, StoreError>(sold)
+            })
+        })
+        .await
+}

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lockstep_domain::Money;
 use lockstep_domain::cart::Principal;
-use lockstep_domain::checkout::{Bill, Checkout, bill};
+use lockstep_domain::checkout::{Bill, BillItem, Checkout, bill};
+use lockstep_domain::consent::Consent;
 use lockstep_domain::email_template::{EmailTemplate, OrderedLine};
 use lockstep_domain::ids::{GameId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
@@ -18,9 +19,11 @@ use lockstep_failpoint::failpoint;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use super::consents;
+use super::promo::{Promo, PromoFault, PromoRefusal, promo};
 use crate::idempotency::Idempotency;
 use crate::row::{money_of, nickname_of};
-use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, guests, mail};
+use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, guests, mail, vat};
 
 /// How long an order confirmation is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);
@@ -60,6 +63,18 @@ pub enum PlaceError {
         /// Title of the game.
         title: String,
     },
+    /// The promo code holds for none of the games.
+    #[error("Invalid promo code: it is not available for these games")]
+    PromoNotHere,
+    /// The promo code needs a larger order.
+    #[error("Invalid promo code: it needs an order of at least {least} EUR")]
+    PromoMinimum {
+        /// The least subtotal.
+        least: Money,
+    },
+    /// The promo code is for customers who have not ordered yet.
+    #[error("Invalid promo code: it is for a first order only")]
+    PromoFirstOrder,
     /// The total has risen since it was shown to the shopper.
     #[error("The price has risen from {expected} to {total} EUR. Check your order and confirm the new price.")]
     PriceRisen {
@@ -88,26 +103,21 @@ pub enum PlaceError {
     Store(#[from] StoreError),
 }
 
-/// Why a promo code cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PromoFault {
-    /// The code does not exist.
-    Unknown,
-    /// It is deactivated.
-    Inactive,
-    /// It is not valid yet.
-    Early,
-    /// It has expired.
-    Expired,
-    /// It has reached its maximum number of uses.
-    UsedUp,
-}
-
 impl AsStoreError for PlaceError {
     fn as_store_error(&self) -> Option<&StoreError> {
         match self {
             Self::Store(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<PromoRefusal> for PlaceError {
+    fn from(refusal: PromoRefusal) -> Self {
+        match refusal {
+            PromoRefusal::Fault(fault) => Self::PromoCode(fault),
+            PromoRefusal::FirstOrder => Self::PromoFirstOrder,
+            PromoRefusal::Store(error) => Self::Store(error),
         }
     }
 }
@@ -143,37 +153,55 @@ pub async fn place(
             Box::pin(async move { place_once(tx, user, &asked.0, asked.1.as_ref()).await })
         })
         .await
-        .map_err(|error| match &error {
-            PlaceError::Store(store) => match store.constraint() {
-                // Another order took the last use between the read and the write.
-                Some("promo_codes_uses_within_limit") => PlaceError::PromoCode(PromoFault::UsedUp),
-                Some("orders_promo_code_fkey") => PlaceError::PromoCode(PromoFault::Unknown),
-                _ => error,
-            },
-            _ => error,
-        })
+        .map_err(PlaceError::named)
 }
 
-/// The current price of an order with its promo code. Nothing is written or reserved: the expected total of the order
+impl PlaceError {
+    /// The refusal that a violated constraint means.
+    #[must_use]
+    pub(crate) fn named(self) -> Self {
+        match self.as_store_error().and_then(StoreError::constraint) {
+            // Another order took the last use between the read and the write.
+            Some("promo_codes_uses_within_limit" | "promo_codes_uses_per_customer") => {
+                Self::PromoCode(PromoFault::UsedUp)
+            }
+            Some("promo_codes_first_order") => Self::PromoFirstOrder,
+            Some("orders_promo_code_fkey") => Self::PromoCode(PromoFault::Unknown),
+            _ => self,
+        }
+    }
+}
+
+/// The current price of an order of `user` with its promo code. Nothing is written or reserved: the expected total of the order
 /// itself protects the shopper.
 ///
 /// # Errors
 /// [`PlaceError`], for everything that would prevent the order, except the balance.
-pub async fn quote(store: &Store, checkout: &Checkout) -> Result<Bill, PlaceError> {
+pub async fn quote(store: &Store, user: UserId, checkout: &Checkout) -> Result<Bill, PlaceError> {
     let checkout = Arc::new(checkout.clone());
     store
         .tx("orders.quote", move |tx| {
             let checkout = Arc::clone(&checkout);
-            Box::pin(async move {
-                let games = games(tx, &checkout).await?;
-                let percent = promo_percent(tx, &checkout).await?;
-                add_up(&checkout, &games, percent)
-            })
+            Box::pin(async move { price(tx, user, &checkout).await })
         })
         .await
 }
 
-async fn place_once(
+/// The same in a transaction.
+///
+/// # Errors
+/// Those of [`quote`].
+pub(crate) async fn price(tx: &mut Tx, user: UserId, checkout: &Checkout) -> Result<Bill, PlaceError> {
+    let games = games(tx, checkout).await?;
+    let promo = promo(tx, user, checkout).await?;
+    add_up(checkout, &games, promo.as_ref())
+}
+
+/// Places an order in a transaction, which has to be rolled back after an error ([`PlaceError::named`] says which).
+///
+/// # Errors
+/// Those of [`place`].
+pub(crate) async fn place_once(
     tx: &mut Tx,
     user: UserId,
     checkout: &Checkout,
@@ -188,8 +216,8 @@ async fn place_once(
         return Ok(Placed::Before(order));
     }
     let games = games(tx, checkout).await?;
-    let percent = promo_percent(tx, checkout).await?;
-    let bill = add_up(checkout, &games, percent)?;
+    let promo = promo(tx, user, checkout).await?;
+    let bill = add_up(checkout, &games, promo.as_ref())?;
     if let Some(expected) = checkout.expected_total()
         && bill.total > expected
     {
@@ -204,6 +232,7 @@ async fn place_once(
     let order = write(tx, user, checkout, idempotency, &games, &bill).await?;
     failpoint!("checkout.written");
     settle_cart_and_money(tx, &order, checkout).await?;
+    vat::freeze(tx, user, order.id, checkout.ip_country()).await?;
     failpoint!("checkout.booked");
     let template = EmailTemplate::OrderReceived {
         nickname: payer.nickname,
@@ -220,33 +249,61 @@ async fn place_once(
                 price: Some(line.price),
             })
             .collect(),
+        consent: checkout
+            .consent()
+            .and_then(Consent::wording)
+            .map(|wording| wording.text.to_owned()),
+        needs_consent: order.needs_consent,
     };
     mail::enqueue(tx, user, &payer.email, &template, NOTICE).await?;
     failpoint!("checkout.commit.before");
     Ok(Placed::Now(Box::new(order)))
 }
 
-/// Computes the bill. A promo code that would sell a unit below its cost is refused if the order protects the cost.
-fn add_up(checkout: &Checkout, games: &[Bought], percent: Option<Decimal>) -> Result<Bill, PlaceError> {
-    let prices: Vec<(Money, u32)> = games.iter().map(|game| (game.price, game.quantity)).collect();
-    let bill = bill(&prices, percent).ok_or(PlaceError::TooMuch)?;
-    let below_cost = games.iter().zip(&bill.lines).find(|(bought, line)| {
-        percent.is_some()
-            && bought.is_suppliers
-            && line
-                .copies
-                .iter()
-                .any(|paid| checkout.is_below_cost(bought.listed, *paid))
-    });
+/// Computes the bill. A promo code that does not fit the order, or that would sell a unit below its cost if the order
+/// protects the cost, is refused.
+fn add_up(checkout: &Checkout, games: &[Bought], promo: Option<&Promo>) -> Result<Bill, PlaceError> {
+    let items: Vec<BillItem> = games
+        .iter()
+        .map(|bought| BillItem {
+            price: bought.price,
+            quantity: bought.quantity,
+            is_reduced: promo.is_some_and(|promo| promo.games.contains(&bought.game.id.0)),
+        })
+        .collect();
+    let bill = bill(&items, promo.map(|promo| promo.reduction)).ok_or(PlaceError::TooMuch)?;
+    let Some(promo) = promo else { return Ok(bill) };
+    if !items.iter().any(|item| item.is_reduced) {
+        return Err(PlaceError::PromoNotHere);
+    }
+    if let Some(least) = promo.min_order.filter(|least| bill.subtotal < *least) {
+        return Err(PlaceError::PromoMinimum { least });
+    }
+    let below_cost = games
+        .iter()
+        .zip(&items)
+        .zip(&bill.lines)
+        .find(|((bought, item), line)| {
+            item.is_reduced
+                && bought.is_suppliers
+                && line
+                    .copies
+                    .iter()
+                    .any(|paid| checkout.is_below(bought.cost, bought.listed, *paid))
+        });
     match below_cost {
-        Some((bought, _)) => Err(PlaceError::PromoBelowCost {
+        Some(((bought, _), _)) => Err(PlaceError::PromoBelowCost {
             title: bought.game.title.clone(),
         }),
         None => Ok(bill),
     }
 }
 
-async fn placed_before(
+/// The order that `user` has placed with this key.
+///
+/// # Errors
+/// [`PlaceError::KeyReused`] if it was another one.
+pub(crate) async fn placed_before(
     tx: &mut Tx,
     user: UserId,
     key: &Idempotency,
@@ -274,6 +331,8 @@ struct Bought {
     price: Money,
     /// The price that follows from the supplier's, from which its cost is inferred; `price` unless staff have set another.
     listed: Money,
+    /// What the supplier asks, as far as it is known, EUR.
+    cost: Option<Decimal>,
     quantity: u32,
     /// Bought at the supplier, so its price includes a cost.
     is_suppliers: bool,
@@ -287,7 +346,14 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
     let rows = sqlx::query!(
         r#"-- store.orders.place.games
         select id, title, slug, image, price, coalesce(g2a_price, price) as "listed!",
-               (in_stock or is_preorder and 'in_stock' <> all (fields_by_hand)) and currency = 'EUR' as "sold!",
+               case when g2a_asked_at > now() - interval '1 day'
+                    -- Of a record without the cost, it is inferred from the price.
+                    then case when g2a_asked_cost is not null then greatest(supplier_price, g2a_asked_cost) end
+                    else supplier_price end as cost,
+               (in_stock or is_preorder and 'in_stock' <> all (fields_by_hand)
+                            -- At staff's price G2A does not sell it, as an order has shown.
+                            and ('price' <> all (fields_by_hand) or coalesce(g2a_asked_price, 0) <= price))
+               and currency = 'EUR' as "sold!",
                g2a_product_id is not null as "is_suppliers!" from games
          where id = any($1) and withdrawn_at is null order by id for key share"#,
         &ids
@@ -309,6 +375,7 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
             Ok(Bought {
                 price: money_of(row.price)?,
                 listed: money_of(row.listed)?,
+                cost: row.cost,
                 quantity: item.quantity,
                 is_suppliers: row.is_suppliers,
                 game: OrderedGame {
@@ -320,40 +387,6 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
             })
         })
         .collect()
-}
-
-/// The discount of the promo code, in percent.
-async fn promo_percent(tx: &mut Tx, checkout: &Checkout) -> Result<Option<Decimal>, PlaceError> {
-    let Some(code) = checkout.promo_code() else {
-        return Ok(None);
-    };
-    let fault = |fault| Err(PlaceError::PromoCode(fault));
-    if !checkout.promo_code_is_possible() {
-        return fault(PromoFault::Unknown);
-    }
-    let row = sqlx::query!(
-        r#"-- store.orders.place.promo_code
-        select discount, active, valid_from > now() as "early!", coalesce(valid_until <= now(), false) as "expired!",
-               coalesce(used_count >= max_uses, false) as "used_up!"
-          from promo_codes where code = $1"#,
-        code
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    let Some(row) = row else {
-        return fault(PromoFault::Unknown);
-    };
-    for (is_so, why) in [
-        (row.early, PromoFault::Early),
-        (row.expired, PromoFault::Expired),
-        (row.used_up, PromoFault::UsedUp),
-        (!row.active, PromoFault::Inactive),
-    ] {
-        if is_so {
-            return fault(why);
-        }
-    }
-    Ok(Some(row.discount))
 }
 
 struct Payer {
@@ -392,8 +425,8 @@ async fn write(
     let placed = sqlx::query!(
         "-- store.orders.place.order
         insert into orders (id, user_id, subtotal, discount, total, payment_method, payment_status, promo_code,
-                            idempotency_key, request_hash)
-        values ($1, $2, $3, $4, $5, $6, 'COMPLETED', $7, $8, $9) returning number, created_at",
+                            idempotency_key, request_hash, asks_consent)
+        values ($1, $2, $3, $4, $5, $6, 'COMPLETED', $7, $8, $9, true) returning number, created_at",
         id.0,
         user.0,
         bill.subtotal.decimal(),
@@ -406,6 +439,9 @@ async fn write(
     )
     .fetch_one(tx.conn())
     .await?;
+    if let Some(consent) = checkout.consent() {
+        consents::record(tx, id, consent).await?;
+    }
     let mut items = Vec::with_capacity(games.len());
     let mut copies = Vec::new();
     let mut lines_of_copies = Vec::new();
@@ -481,6 +517,7 @@ async fn write(
         items,
         copies,
         keys: Vec::new(),
+        needs_consent: checkout.consent().is_none(),
     })
 }
 

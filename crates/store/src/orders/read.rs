@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lockstep_domain::Money;
 use lockstep_domain::ids::{GameId, OrderId, UserId};
 use lockstep_domain::order::UnitState;
-use lockstep_domain::purchase::{KeyView, OrderItem, OrderUnit, OrderView, OrderedGame};
+use lockstep_domain::purchase::{KeyView, OrderItem, OrderUnit, OrderUnitStatus, OrderView, OrderedGame};
 use uuid::Uuid;
 
 use crate::row::{count_of, money_of, order_status_of, payment_status_of, refund_reason_of, unit_state_of};
@@ -29,7 +29,20 @@ pub async fn by_id(tx: &mut Tx, id: OrderId) -> Result<Option<OrderView>> {
 /// # Errors
 /// [`StoreError`].
 pub async fn by_number(tx: &mut Tx, user: UserId, number: &str) -> Result<Option<OrderId>> {
-    let number: String = number
+    let number = typed_number(number);
+    let id: Option<Uuid> = sqlx::query_scalar!(
+        "-- store.orders.by_number\nselect id from orders where number = $1 and user_id = $2",
+        number,
+        user.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(id.map(OrderId))
+}
+
+/// An order number as it is stored, from what people write.
+pub(crate) fn typed_number(typed: &str) -> String {
+    typed
         .chars()
         .filter(|c| !c.is_whitespace() && *c != '-')
         .take(20)
@@ -39,15 +52,7 @@ pub async fn by_number(tx: &mut Tx, user: UserId, number: &str) -> Result<Option
             c => c,
         })
         .filter(char::is_ascii_alphanumeric)
-        .collect();
-    let id: Option<Uuid> = sqlx::query_scalar!(
-        "-- store.orders.by_number\nselect id from orders where number = $1 and user_id = $2",
-        number,
-        user.0
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(id.map(OrderId))
+        .collect()
 }
 
 /// Orders of a user, newest first: at most [`MAX_LISTED`], after the first `skip`.
@@ -75,7 +80,8 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
     let rows = sqlx::query!(
         r#"-- store.orders.views
         select o.id, o.number, o.user_id, o.status::text as "status!", o.subtotal, o.discount, o.total, o.payment_method,
-               o.payment_status::text as payment_status, o.promo_code, o.created_at, o.completed_at
+               o.payment_status::text as payment_status, o.promo_code, o.created_at, o.completed_at,
+               not exists (select from order_consents c where c.order_id = o.id) as "needs_consent!"
           from unnest($1::uuid[]) with ordinality as wanted (id, place) join orders o on o.id = wanted.id
          order by wanted.place"#,
         ids
@@ -109,6 +115,7 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
                 items: items.remove(&id).unwrap_or_default(),
                 copies,
                 keys: keys.remove(&id).unwrap_or_default(),
+                needs_consent: row.needs_consent,
             })
         })
         .collect()
@@ -149,6 +156,7 @@ async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<Order
     let rows = sqlx::query!(
         r#"-- store.orders.copies
         select u.order_id, u.id, u.game_id, u.position, u.state, u.price_paid, u.goodwill, u.refunded_for,
+               u.faulty_key_id is not null as "is_replaced!",
                k.id as "key_id?", k.is_file as "is_file?", k.activated as "activated?",
                k.activation_date as "activation_date?"
           from order_units u left join game_keys k on k.order_unit_id = u.id
@@ -168,7 +176,11 @@ async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<Order
             id: row.id,
             game_id,
             position: count_of(row.position)?,
-            state: state.into(),
+            state: if row.is_replaced {
+                OrderUnitStatus::Replacing
+            } else {
+                state.into()
+            },
             price,
             refunded: if state == UnitState::Refunded {
                 price

@@ -13,6 +13,7 @@ use lockstep_domain::price::ListPrice;
 use rust_decimal::Decimal;
 
 use super::listing::Listing;
+use super::priced::Prices;
 use crate::row::money_of;
 use crate::{Result, Tx};
 
@@ -55,8 +56,9 @@ impl Asked {
     }
 }
 
+/// The supplier's prices: new price rules are no change at G2A.
 fn listed(listing: &Listing) -> (Decimal, Option<Decimal>) {
-    (listing.price.decimal(), listing.original_price.map(Money::decimal))
+    (listing.supplier_price, listing.supplier_retail_price)
 }
 
 /// The listing with a price of at least `floor`.
@@ -79,16 +81,23 @@ fn raised(listing: &Listing, floor: Money) -> Listing {
     }
 }
 
+/// A listing whose price a record raises.
+pub(super) struct Raised {
+    pub(super) listing: Listing,
+    /// The price of the record.
+    pub(super) asked: Money,
+}
+
 /// Returns the listings whose price a record raises, by product, and updates the records.
 ///
 /// # Errors
 /// [`Unavailable`](crate::StoreError::Unavailable).
-pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Listing>> {
+pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing], prices: &Prices<'_>) -> Result<HashMap<String, Raised>> {
     let products: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
     // Locked, so that new records are not overwritten by what was read earlier.
     let rows = sqlx::query!(
         r#"-- store.sync.asked
-        select g2a_product_id as "product!", g2a_asked_price as "price!", g2a_asked_at as "at!",
+        select g2a_product_id as "product!", g2a_asked_price as "price!", g2a_asked_cost, g2a_asked_at as "at!",
                g2a_asked_listed[1] as listed_price, g2a_asked_listed[2] as listed_original_price, now() as "now!"
           from games where g2a_product_id = any($1) and g2a_asked_at is not null order by id for no key update"#,
         products as _
@@ -101,8 +110,9 @@ pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<
         let Some(listing) = listings.iter().find(|l| l.g2a_product_id == product) else {
             continue;
         };
+        let by_rules = row.g2a_asked_cost.and_then(|cost| prices.of(&product, cost));
         let asked = Asked {
-            price: money_of(row.price)?,
+            price: by_rules.map_or_else(|| money_of(row.price), Ok)?,
             at: row.at,
             listed: row.listed_price.map(|price| (price, row.listed_original_price)),
         };
@@ -112,7 +122,11 @@ pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<
                 if verdict == Verdict::First {
                     first.push((product.clone(), listed(listing)));
                 }
-                raised_ones.insert(product, raised(listing, asked.price));
+                let raised = Raised {
+                    listing: raised(listing, asked.price),
+                    asked: asked.price,
+                };
+                raised_ones.insert(product, raised);
             }
         }
     }
@@ -123,7 +137,7 @@ pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<
                 update games g set g2a_asked_listed = array[f.price, f.original_price]
                   from unnest($1::text[], $2::numeric[], $3::numeric[]) as f (product, price, original_price)
                  where g.g2a_product_id = f.product)
-            update games set g2a_asked_price = null, g2a_asked_at = null, g2a_asked_listed = null
+            update games set g2a_asked_price = null, g2a_asked_cost = null, g2a_asked_at = null, g2a_asked_listed = null
              where g2a_product_id = any ($4)",
             first.iter().map(|(product, _)| product.as_str()).collect::<Vec<_>>() as _,
             first.iter().map(|(_, (price, _))| *price).collect::<Vec<_>>() as _,

@@ -7,8 +7,11 @@
 
 use std::time::Duration;
 
-use crate::Store;
 use crate::error::Result;
+use crate::{Store, Tx};
+
+/// Units of the bucket per call, as in `crates/g2a`: a refill of `n` calls a minute is `n` units a millisecond.
+pub const UNITS_PER_CALL: i64 = 60_000;
 
 /// Sizes of the bucket, in the units of `crates/g2a`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +132,22 @@ impl Store {
         .await?;
         Ok(())
     }
+}
+
+/// The state of the bucket, for people; `None` before the first call.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn look_at_budget(tx: &mut Tx) -> Result<Option<Bucket>> {
+    Ok(sqlx::query_as!(
+        Bucket,
+        r#"-- store.sync.show_g2a_budget
+        select level, updated_at_ms, blocked_until_ms,
+               (extract(epoch from clock_timestamp()) * 1000)::bigint as "now_ms!"
+          from g2a_budget"#
+    )
+    .fetch_optional(tx.conn())
+    .await?)
 }
 
 fn millis(duration: Duration) -> i64 {

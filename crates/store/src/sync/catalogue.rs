@@ -3,17 +3,20 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use lockstep_domain::GameId;
+use lockstep_domain::price::Pricing;
 use lockstep_domain::slug::slugify;
+use lockstep_domain::{GameId, Money};
 use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::kept::{self, Merged};
 use super::listing::Listing;
+use super::priced::Prices;
 use super::taxonomy::{TAXONOMIES, TermCounts};
 use super::{Fence, asked};
 use crate::error::Result;
+use crate::price_rules::{self, PriceReason};
 use crate::{Store, Tx};
 
 /// Which columns of a known game are written.
@@ -47,7 +50,8 @@ macro_rules! from_listings {
                 + "
           from jsonb_to_recordset($1) as i (
                g2a_product_id text, title text, description text, short_description text, price numeric(12,2),
-               original_price numeric(12,2), discount integer, image text, images text[], depth smallint,
+               original_price numeric(12,2), discount integer, supplier_price numeric(12,4),
+               supplier_retail_price numeric(12,4), image text, images text[], depth smallint,
                release_date timestamptz, age_rating text, multiplayer boolean, activation_service text, region text,
                publisher text, developer text, languages text[], requirements jsonb"
                 + $more
@@ -60,13 +64,22 @@ macro_rules! from_listings {
 
 /// Writes listings: new products become games, known ones are updated where they differ, others are not touched.
 ///
-/// Idempotent. Of several listings of one product the last counts.
+/// Idempotent. Of several listings of one product the last counts. `pricing` are the settings that price rules start from;
+/// a product for which the rules have no price stays as it is.
 ///
 /// # Errors
 /// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun;
 /// [`StoreError::Rule`](crate::StoreError::Rule) when a row violates a constraint, and then nothing is written.
-pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scope) -> Result<Written> {
+pub async fn write(
+    tx: &mut Tx,
+    fence: &Fence,
+    listings: &[Listing],
+    scope: Scope,
+    pricing: &Pricing,
+) -> Result<Written> {
     fence.hold(tx).await?;
+    let rules = price_rules::hold(tx).await?;
+    price_rules::because(tx, PriceReason::Supplier).await?;
     let latest: HashMap<&str, &Listing> = listings.iter().map(|l| (l.g2a_product_id.as_str(), l)).collect();
     let mut listings: Vec<&Listing> = latest.into_values().collect();
     let all = listings.len();
@@ -81,15 +94,24 @@ pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scop
     }
     let ids: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
     let known = game_ids(tx, &ids).await?;
+    let prices = Prices::read_locked(tx, &rules, pricing, &listings, &known, scope == Scope::Everything).await?;
+    let repriced = prices.applied(&listings);
+    if let Some(repriced) = &repriced {
+        listings = repriced.iter().collect();
+    }
     let (old, new): (Vec<&Listing>, Vec<&Listing>) =
         listings.iter().partition(|l| known.contains_key(&l.g2a_product_id));
 
-    let raised = asked::raise(tx, &old).await?;
+    let raised = asked::raise(tx, &old, &prices).await?;
     let old: Vec<&Listing> = old
         .into_iter()
-        .map(|listing| raised.get(&listing.g2a_product_id).unwrap_or(listing))
+        .map(|listing| {
+            raised
+                .get(&listing.g2a_product_id)
+                .map_or(listing, |raised| &raised.listing)
+        })
         .collect();
-    let merged = kept::merge(tx, &old).await?;
+    let merged = kept::merge(tx, &old, &raised).await?;
     let mut changed: HashSet<Uuid> = match scope {
         Scope::Everything => update_everything(tx, &merged).await?,
         Scope::PriceAndStock => update_price_and_stock(tx, &merged).await?,
@@ -128,6 +150,32 @@ fn count(n: usize) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
+/// The prices that a pass would give these listings by the price rules, by G2A's id, without those that the rules have no
+/// price for. Nothing is written: what staff have set and what an order has shown are not looked at.
+///
+/// # Errors
+/// [`StoreError`](crate::StoreError).
+pub async fn prices(store: &Store, listings: &[Listing], pricing: &Pricing) -> Result<HashMap<String, Money>> {
+    let (listings, pricing) = (listings.to_vec(), *pricing);
+    let read = store.read(|tx| {
+        Box::pin(async move {
+            let listings: Vec<&Listing> = listings.iter().collect();
+            let rules = price_rules::current(tx).await?;
+            let ids: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
+            let known = game_ids(tx, &ids).await?;
+            let prices = Prices::read(tx, &rules, &pricing, &listings, &known, true).await?;
+            let repriced = prices.applied(&listings);
+            let priced = repriced.as_ref().map_or(listings, |repriced| repriced.iter().collect());
+            Ok(priced
+                .into_iter()
+                .map(|listing| (listing.g2a_product_id.clone(), listing.price))
+                .collect())
+        })
+    });
+    let read: Result<_> = read.await;
+    Ok(read?.value)
+}
+
 async fn game_ids(tx: &mut Tx, products: &[&str]) -> Result<HashMap<String, Uuid>> {
     let games = sqlx::query!(
         r#"-- store.sync.game_ids
@@ -161,7 +209,8 @@ async fn update_everything(tx: &mut Tx, listings: &[Merged<'_>]) -> Result<HashS
         update games g
            set title = i.title, description = i.description, short_description = i.short_description,
                price = i.price, original_price = i.original_price, discount = i.discount,
-               image = coalesce(i.image, '/covers/' || g.slug || '.svg'), images = i.images,
+               supplier_price = i.supplier_price, supplier_retail_price = i.supplier_retail_price,
+               image = coalesce(i.image, '/api/covers/' || g.slug || '.svg'), images = i.images,
                in_stock = i.depth > 0, g2a_stock = i.depth > 0,
                popularity = g.popularity - g.g2a_depth + i.depth, g2a_depth = i.depth,
                release_date = coalesce(i.release_date, g.release_date),
@@ -175,14 +224,14 @@ async fn update_everything(tx: &mut Tx, listings: &[Merged<'_>]) -> Result<HashS
            and (g.title, g.description, g.short_description, g.price, g.original_price, g.discount, g.image, g.images,
                 g.in_stock, g.g2a_stock, g.g2a_depth, g.release_date, g.release_date_known, g.age_rating, g.multiplayer,
                 g.activation_service, g.region, g.publisher, g.developer, g.languages, g.requirements,
-                g.g2a_price, g.withdrawn_at is null)
+                g.g2a_price, g.supplier_price, g.supplier_retail_price, g.withdrawn_at is null)
                is distinct from
                (i.title, i.description, i.short_description, i.price, i.original_price, i.discount,
-                coalesce(i.image, '/covers/' || g.slug || '.svg'), i.images,
+                coalesce(i.image, '/api/covers/' || g.slug || '.svg'), i.images,
                 i.depth > 0, i.depth > 0, i.depth, coalesce(i.release_date, g.release_date),
                 i.release_date is not null or g.release_date_known, i.age_rating, i.multiplayer,
                 i.activation_service, i.region, i.publisher, i.developer, i.languages, i.requirements,
-                i.g2a_price, true)
+                i.g2a_price, i.supplier_price, i.supplier_retail_price, true)
         returning g.id",
         listings
     )
@@ -198,6 +247,7 @@ async fn update_price_and_stock(tx: &mut Tx, listings: &[Merged<'_>]) -> Result<
         "-- store.sync.update_price_and_stock
         update games g
            set price = i.price, original_price = i.original_price, discount = i.discount,
+               supplier_price = i.supplier_price, supplier_retail_price = i.supplier_retail_price,
                in_stock = i.depth > 0, g2a_stock = i.depth > 0,
                popularity = g.popularity - g.g2a_depth + i.depth, g2a_depth = i.depth, g2a_price = i.g2a_price,
                withdrawn_at = null, g2a_last_sync = now()",
@@ -205,9 +255,10 @@ async fn update_price_and_stock(tx: &mut Tx, listings: &[Merged<'_>]) -> Result<
         "
          where g.g2a_product_id = i.g2a_product_id and g.fields_by_hand = i.fields_by_hand
            and (g.price, g.original_price, g.discount, g.in_stock, g.g2a_stock, g.g2a_depth, g.g2a_price,
-                g.withdrawn_at is null)
+                g.supplier_price, g.supplier_retail_price, g.withdrawn_at is null)
                is distinct from
-               (i.price, i.original_price, i.discount, i.depth > 0, i.depth > 0, i.depth, i.g2a_price, true)
+               (i.price, i.original_price, i.discount, i.depth > 0, i.depth > 0, i.depth, i.g2a_price,
+                i.supplier_price, i.supplier_retail_price, true)
         returning g.id",
         listings
     )
@@ -262,11 +313,11 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
         query,
         "-- store.sync.insert
         insert into games (id, g2a_product_id, slug, title, description, short_description, price, original_price,
-                           discount, image, images, in_stock, g2a_stock, g2a_depth, popularity, g2a_last_sync,
+                           discount, supplier_price, supplier_retail_price, image, images, in_stock, g2a_stock, g2a_depth, popularity, g2a_last_sync,
                            release_date, release_date_known, is_preorder, is_new, age_rating, multiplayer,
                            activation_service, region, publisher, developer, languages, requirements)
         select i.id, i.g2a_product_id, i.slug, i.title, i.description, i.short_description, i.price, i.original_price,
-               i.discount, coalesce(i.image, '/covers/' || i.slug || '.svg'), i.images, i.depth > 0, i.depth > 0,
+               i.discount, i.supplier_price, i.supplier_retail_price, coalesce(i.image, '/api/covers/' || i.slug || '.svg'), i.images, i.depth > 0, i.depth > 0,
                i.depth, i.depth, now(), coalesce(i.release_date, now()), i.release_date is not null,
                coalesce(i.release_date > now(), false),
                coalesce(i.release_date <= now() and i.release_date > now() - interval '14 days', false),

@@ -9,8 +9,11 @@ use std::collections::HashMap;
 use lockstep_domain::Money;
 use lockstep_domain::price::ListPrice;
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::asked::Raised;
 use super::listing::Listing;
+use super::taxonomy::Term;
 use crate::row::money_of;
 use crate::{Result, Tx};
 
@@ -25,17 +28,22 @@ pub(super) struct Merged<'l> {
     g2a_price: Option<Money>,
 }
 
-/// Merges the listings of known games with what staff have set.
+/// Merges the listings of known games with what staff have set. `raised` has those whose price is what an order revealed
+/// (`sync::asked`): below that price nothing can be bought, so a game that staff sell for less is off sale.
 ///
 /// # Errors
 /// [`Unavailable`](crate::StoreError::Unavailable).
-pub(super) async fn merge<'l>(tx: &mut Tx, listings: &[&'l Listing]) -> Result<Vec<Merged<'l>>> {
+pub(super) async fn merge<'l>(
+    tx: &mut Tx,
+    listings: &[&'l Listing],
+    raised: &HashMap<String, Raised>,
+) -> Result<Vec<Merged<'l>>> {
     let products: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
     // Locked, so that no later value of staff's is overwritten by the one read here.
     let rows = sqlx::query!(
         r#"-- store.sync.kept
-        select g2a_product_id as "product!", fields_by_hand, title, description, short_description, price, original_price,
-               image, publisher, developer, release_date
+        select id, g2a_product_id as "product!", fields_by_hand, title, description, short_description, price,
+               coalesce(original_price_by_hand, original_price) as original_price, image, images, publisher, developer, release_date
           from games where g2a_product_id = any($1) and fields_by_hand <> '{}' order by id for no key update"#,
         products as _
     )
@@ -43,6 +51,7 @@ pub(super) async fn merge<'l>(tx: &mut Tx, listings: &[&'l Listing]) -> Result<V
     .await?;
     let mut by_hand: HashMap<String, _> = rows.into_iter().map(|row| (row.product.clone(), row)).collect();
     let mut merged = Vec::with_capacity(listings.len());
+    let (mut games, mut said) = (Vec::new(), Vec::new());
     for &listing in listings {
         let Some(row) = by_hand.remove(&listing.g2a_product_id) else {
             merged.push(Merged {
@@ -53,6 +62,8 @@ pub(super) async fn merge<'l>(tx: &mut Tx, listings: &[&'l Listing]) -> Result<V
             continue;
         };
         let is_kept = |field: &str| row.fields_by_hand.iter().any(|kept| kept == field);
+        games.push(row.id);
+        said.push(what_g2a_says(listing));
         let mut kept = listing.clone();
         if is_kept("title") {
             kept.title.clone_from(&row.title);
@@ -63,6 +74,9 @@ pub(super) async fn merge<'l>(tx: &mut Tx, listings: &[&'l Listing]) -> Result<V
         }
         if is_kept("image") {
             kept.image = Some(row.image.clone());
+        }
+        if is_kept("images") {
+            kept.images.clone_from(&row.images);
         }
         if is_kept("publisher") {
             kept.publisher.clone_from(&row.publisher);
@@ -86,6 +100,10 @@ pub(super) async fn merge<'l>(tx: &mut Tx, listings: &[&'l Listing]) -> Result<V
             };
             let list = ListPrice::of(price, original);
             (kept.price, kept.original_price, kept.discount) = (list.price, list.original_price, list.discount);
+            let asked = raised.get(&listing.g2a_product_id).map(|raised| raised.asked);
+            if asked.is_some_and(|asked| price < asked) {
+                kept.depth = 0;
+            }
         }
         merged.push(Merged {
             listing: Cow::Owned(kept),
@@ -93,5 +111,35 @@ pub(super) async fn merge<'l>(tx: &mut Tx, listings: &[&'l Listing]) -> Result<V
             g2a_price: has_price.then_some(listing.price),
         });
     }
+    if !games.is_empty() {
+        sqlx::query!(
+            "-- store.sync.said
+            insert into supplier_values (game_id, said) select * from unnest($1::uuid[], $2::jsonb[]) on conflict (game_id) do update
+               set said = excluded.said, at = now() where supplier_values.said <> excluded.said",
+            &games,
+            &said
+        )
+        .execute(tx.conn())
+        .await?;
+    }
     Ok(merged)
+}
+
+/// The values of the fields that staff may set, as G2A gives them.
+fn what_g2a_says(listing: &Listing) -> Value {
+    let names = |terms: &[Term]| terms.iter().map(|term| term.name.clone()).collect::<Vec<_>>();
+    json!({
+        "title": listing.title,
+        "description": listing.description,
+        "imageUrl": listing.image,
+        "images": listing.images,
+        "publisher": listing.publisher,
+        "developer": listing.developer,
+        "releaseDate": listing.release_date.map(|at| at.date_naive()),
+        "originalPrice": listing.original_price.map(|price| price.to_string()),
+        "categories": names(&listing.categories),
+        "genres": names(&listing.genres),
+        "platforms": names(&listing.platforms),
+        "tags": names(&listing.tags),
+    })
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
+use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::taxonomy::Term;
@@ -20,13 +21,17 @@ pub struct Listing {
     pub description: String,
     /// First sentence of the description, plain text.
     pub short_description: Option<String>,
-    /// The shop's price, EUR, including mark-up.
+    /// The supplier's price, EUR, without mark-up.
+    pub supplier_price: Decimal,
+    /// The supplier's higher reference price, EUR, without mark-up.
+    pub supplier_retail_price: Option<Decimal>,
+    /// The shop's price, EUR, including mark-up. It is that of the settings; price rules replace it.
     pub price: Money,
     /// Higher reference price, EUR.
     pub original_price: Option<Money>,
     /// Whole percent off `original_price`; 0 without one.
     pub discount: i32,
-    /// Cover; `None` for the one that the shop generates (`/covers/{slug}.svg`).
+    /// Cover; `None` for the one that the shop generates (`/api/covers/{slug}.svg`).
     pub image: Option<String>,
     /// More pictures.
     pub images: Vec<String>,

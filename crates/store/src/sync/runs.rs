@@ -90,7 +90,8 @@ impl RunStatus {
 }
 
 /// The totals of a run, or what one step adds to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Pages whose products are written.
     pub pages_read: i32,
@@ -435,6 +436,29 @@ pub async fn recent_runs(tx: &mut Tx, limit: u32) -> Result<Vec<Run>> {
     .into_iter()
     .map(Run::from_record)
     .collect()
+}
+
+/// A page of runs, newest first, and the number of all.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn page_of_runs(tx: &mut Tx, limit: i64, offset: i64) -> Result<(Vec<Run>, i64)> {
+    let runs = records!(
+        "-- store.sync.page_of_runs
+        select",
+        "from sync_runs r order by r.started_at desc limit $1 offset $2",
+        limit,
+        offset
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let all = sqlx::query_scalar!(
+        r#"-- store.sync.count_runs
+        select count(*) as "all!" from sync_runs"#
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok((runs.into_iter().map(Run::from_record).collect::<Result<_>>()?, all))
 }
 
 /// The latest run of each kind in any state, for the schedule.

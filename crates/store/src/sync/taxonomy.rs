@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_core::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Listing;
@@ -20,7 +20,8 @@ pub struct Term {
 }
 
 /// How many terms were created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TermCounts {
     /// Categories.
     pub categories: u64,
@@ -51,17 +52,18 @@ type Step<'t, T> = BoxFuture<'t, Result<T>>;
 type Find = fn(&mut Tx, Vec<String>, Vec<String>) -> Step<'_, HashMap<String, Uuid>>;
 /// Creates terms of slugs and names; returns how many.
 type Create = fn(&mut Tx, Vec<String>, Vec<String>) -> Step<'_, u64>;
-/// Links games to terms.
-type Link = fn(&mut Tx, Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) -> Step<'_, Vec<Uuid>>;
+/// Links games (first list) to terms (second list, one for each) so that the games of the third list have exactly these,
+/// except where the named field is staff's. Returns the games whose links differed.
+type Link = for<'t> fn(&'t mut Tx, Vec<Uuid>, Vec<Uuid>, Vec<Uuid>, Option<&'static str>) -> Step<'t, Vec<Uuid>>;
 
 /// One taxonomy with its links.
 pub(crate) struct Taxonomy {
     /// Its table, and its name in `games.fields_by_hand`.
-    name: &'static str,
+    pub(super) name: &'static str,
     find: Find,
     create: Create,
     link: Link,
-    terms: fn(&Listing) -> &[Term],
+    pub(super) terms: fn(&Listing) -> &[Term],
     pub(super) count: fn(&mut TermCounts) -> &mut u64,
 }
 
@@ -75,11 +77,20 @@ macro_rules! taxonomy {
                         "-- store.sync.find_"
                             + $plural
                             + r#"
-                        select w.slug as "slug!", t.id as "id!" from unnest($1::text[], $2::text[]) as w(slug, name)
-                          join "#
+                        select f.slug as "slug!", f.id as "id!"
+                          from (select w.slug, t.id, case when t.slug = w.slug then 2 else 1 end as rank
+                                  from unnest($1::text[], $2::text[]) as w(slug, name) join "#
                             + $plural
                             + " t on t.slug = w.slug or t.name = w.name
-                         order by t.slug = w.slug",
+                                union all
+                                select w.slug, t.id, 0 from unnest($1::text[], $2::text[]) as w(slug, name)
+                                  join merged_terms m on m.taxonomy = '"
+                            + $plural
+                            + "' and (m.slug = w.slug or m.name = w.name)
+                                  join "
+                            + $plural
+                            + " t on t.id = m.into_id) f
+                         order by f.rank",
                         &slugs,
                         &names
                     )
@@ -106,7 +117,7 @@ macro_rules! taxonomy {
                     Ok(created.rows_affected())
                 })
             },
-            link: |tx, games, terms, all| {
+            link: |tx, games, terms, all, kept| {
                 Box::pin(async move {
                     Ok(sqlx::query_scalar!(
                         "-- store.sync.link_"
@@ -114,33 +125,48 @@ macro_rules! taxonomy {
                             + "
                         with wanted as materialized (
                             select distinct * from unnest($1::uuid[], $2::uuid[]) as w(game_id, term_id)),
-                        gone as (
-                            delete from game_"
+                        different as (
+                            select l.game_id from game_"
                             + $plural
                             + " l
                              where l.game_id = any($3)
                                and not exists (select from wanted w where w.game_id = l.game_id and w.term_id = l."
                             + $singular
                             + "_id)
-                            returning l.game_id),
-                        added as (
-                            insert into game_"
-                            + $plural
-                            + " (game_id, "
-                            + $singular
-                            + "_id)
-                            select w.game_id, w.term_id from wanted w
+                            union
+                            select w.game_id from wanted w
                              where not exists (select from game_"
                             + $plural
                             + " l
                                                 where l.game_id = w.game_id and l."
                             + $singular
-                            + r#"_id = w.term_id)
-                            on conflict do nothing returning game_id)
-                        select game_id as "game!" from gone union select game_id from added"#,
+                            + "_id = w.term_id)),
+                        -- Locked, and looked at again if staff had it: links that they set meanwhile stay.
+                        ours as materialized (
+                            select id from games
+                             where id in (select game_id from different) and not coalesce($4 = any(fields_by_hand), false)
+                             order by id for no key update),
+                        gone as (
+                            delete from game_"
+                            + $plural
+                            + " l
+                             where l.game_id in (select id from ours)
+                               and not exists (select from wanted w where w.game_id = l.game_id and w.term_id = l."
+                            + $singular
+                            + "_id)),
+                        added as (
+                            insert into game_"
+                            + $plural
+                            + " (game_id, "
+                            + $singular
+                            + r#"_id)
+                            select w.game_id, w.term_id from wanted w where w.game_id in (select id from ours)
+                            on conflict do nothing)
+                        select id as "id!" from ours"#,
                         &games,
                         &terms,
-                        &all
+                        &all,
+                        kept
                     )
                     .fetch_all(tx.conn())
                     .await?)
@@ -180,7 +206,7 @@ impl Taxonomy {
             }
         }
         let all: Vec<Uuid> = games.iter().map(|(game, _)| *game).collect();
-        changed.extend((self.link)(tx, game_ids, term_ids, all).await?);
+        changed.extend((self.link)(tx, game_ids, term_ids, all, Some(self.name)).await?);
         Ok(created)
     }
 
@@ -188,12 +214,12 @@ impl Taxonomy {
     pub(crate) async fn set(&self, tx: &mut Tx, game: Uuid, terms: &[Term]) -> Result<()> {
         let (ids, _) = self.found_or_created(tx, terms.iter().collect()).await?;
         let wanted: Vec<Uuid> = terms.iter().filter_map(|term| ids.get(&term.slug).copied()).collect();
-        (self.link)(tx, vec![game; wanted.len()], wanted, vec![game]).await?;
+        (self.link)(tx, vec![game; wanted.len()], wanted, vec![game], None).await?;
         Ok(())
     }
 
     /// The games whose terms staff have set.
-    async fn kept(&self, tx: &mut Tx, games: &[(Uuid, &Listing)]) -> Result<HashSet<Uuid>> {
+    pub(super) async fn kept(&self, tx: &mut Tx, games: &[(Uuid, &Listing)]) -> Result<HashSet<Uuid>> {
         let games: Vec<Uuid> = games.iter().map(|(game, _)| *game).collect();
         let kept = sqlx::query_scalar!(
             r#"-- store.sync.kept_links
@@ -221,8 +247,9 @@ impl Taxonomy {
         Ok((self.find(tx, &terms).await?, created))
     }
 
-    /// Ids by slug. A term that a person gave another slug is found by its name; one with the same slug has priority.
-    async fn find(&self, tx: &mut Tx, terms: &[&Term]) -> Result<HashMap<String, Uuid>> {
+    /// Ids by slug. A term that a person gave another slug is found by its name, and one that was merged by what it became; one
+    /// with the same slug has priority.
+    pub(super) async fn find(&self, tx: &mut Tx, terms: &[&Term]) -> Result<HashMap<String, Uuid>> {
         let slugs = terms.iter().map(|t| t.slug.clone()).collect();
         let names = terms.iter().map(|t| t.name.clone()).collect();
         (self.find)(tx, slugs, names).await

@@ -15,6 +15,9 @@ use crate::{Result, Store, StoreError, Tx, mail};
 /// How long a notice is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);
 
+/// The providers whose charges are read once a top-up is credited.
+const CHARGES: [&str; 2] = ["stripe", "stripe-sandbox"];
+
 /// Identifies the intent of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
@@ -296,6 +299,14 @@ async fn paid_otherwise(tx: &mut Tx, id: TopUpId, amount: Money, currency: &str)
 async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
     let transaction = Uuid::now_v7();
     let name = top_up.reference.clone().unwrap_or_else(|| top_up.id.to_string());
+    // Its own e-mail follows: the order's, or why there is none.
+    let is_of_checkout = sqlx::query_scalar!(
+        r#"-- store.top_ups.apply.is_of_checkout
+        select exists (select from pending_checkouts where top_up_id = $1 and state in ('WAITING', 'EXPIRED')) as "is_so!""#,
+        top_up.id.0
+    )
+    .fetch_one(tx.conn())
+    .await?;
     let is_somebodys = book(
         tx,
         &Booking {
@@ -304,9 +315,16 @@ async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
             amount: top_up.amount,
             method: &top_up.method,
             hash: format!("{}:{name}", top_up.provider),
+            is_told: !is_of_checkout,
         },
     )
     .await?;
+    if let Some(reference) = (top_up.reference.as_deref()).filter(|_| CHARGES.contains(&top_up.provider.as_str())) {
+        crate::cards::inbox::want_charge(tx, &top_up.provider, reference).await?;
+        crate::cards::holds::unread(tx, top_up.id, top_up.user).await?;
+    }
+    // What this settles of a debt may be what the user's copies wait for.
+    crate::cards::release_units(tx, top_up.user).await?;
     let problem = (!is_somebodys).then_some(OF_NOBODY);
     sqlx::query!(
         "-- store.top_ups.apply.credited
@@ -335,18 +353,20 @@ pub(super) struct Booking<'a> {
     pub(super) method: &'a str,
     /// The provider's reference; a second booking with it is refused.
     pub(super) hash: String,
+    /// An e-mail says so.
+    pub(super) is_told: bool,
 }
 
-/// Credits a balance, writes the booking, and queues an e-mail about it. False if the account was deleted meanwhile.
+/// Credits a balance, writes the booking, and queues an e-mail about it if it is told. False if the account was deleted meanwhile.
 pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
     let row = sqlx::query!(
         r#"-- store.top_ups.book
         with credited as (
-            update users set balance = balance + $3 where id = $2 returning id, balance, email, nickname, deleted_at),
+            update users set balance = balance + $3 where id = $2 returning id, email, nickname, deleted_at),
         booked as (
             insert into transactions (id, user_id, type, amount, method, status, description, transaction_hash)
             select $1, id, 'TOP_UP', $3, $4, 'COMPLETED', 'Top-up', $5 from credited)
-        select balance, email, nickname, deleted_at is not null as "deleted!" from credited"#,
+        select email, nickname, deleted_at is not null as "deleted!" from credited"#,
         booking.id,
         booking.user,
         booking.amount.decimal(),
@@ -359,10 +379,20 @@ pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
     if row.deleted {
         return Ok(false);
     }
+    if !booking.is_told {
+        return Ok(true);
+    }
+    // Read apart: what the user owed was taken from it by then.
+    let balance = sqlx::query_scalar!(
+        "-- store.top_ups.balance\nselect balance from users where id = $1",
+        booking.user
+    )
+    .fetch_one(tx.conn())
+    .await?;
     let template = EmailTemplate::TopUp {
         nickname: nickname_of(row.nickname),
         amount: booking.amount,
-        balance: money_of(row.balance)?,
+        balance: money_of(balance)?,
     };
     mail::enqueue(tx, booking.user.into(), &row.email, &template, NOTICE).await?;
     Ok(true)

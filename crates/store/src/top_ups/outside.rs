@@ -94,6 +94,7 @@ async fn credit_once(tx: &mut Tx, payment: &Outside) -> Result<OutsideOutcome, O
         amount: payment.amount,
         method: &payment.method,
         hash,
+        is_told: true,
     };
     match book(tx, &booking).await {
         // The user's row is locked, so the user exists.

@@ -105,6 +105,7 @@ async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>, machine: &
             amount,
             method: &found.method,
             hash: format!("{}:{name}", found.provider),
+            is_told: true,
         },
     )
     .await?;

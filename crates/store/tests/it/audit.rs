@@ -1,7 +1,10 @@
 //! The chain of the audit log.
 
+use std::fmt::Write as _;
+
 use lockstep_store::audit::chain::{self, Fault, Head};
 use lockstep_testkit::TestDb;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// Writes an entry in a transaction of its own and returns its id.
@@ -54,6 +57,18 @@ async fn every_kind_of_entry_has_the_digest_that_is_computed_for_it() {
         [3, 4, 5]
     );
     assert_eq!(entries[1].previous, entries[0].digest);
+    // Whoever has the export can compute it again.
+    for entry in &entries {
+        let mut hash = Sha256::new();
+        let previous = (0..32).map(|byte| u8::from_str_radix(&entry.previous[byte * 2..byte * 2 + 2], 16).unwrap());
+        hash.update(previous.collect::<Vec<u8>>());
+        hash.update(&entry.content);
+        let mut digest = String::new();
+        for byte in hash.finalize() {
+            write!(digest, "{byte:02x}").unwrap();
+        }
+        assert_eq!(digest, entry.digest);
+    }
     assert_eq!(format!("5:{}", entries[2].digest), checked.head.to_string());
 }
 

@@ -86,11 +86,13 @@ async fn all_other_waits_resume_after_the_clock_is_set_back() {
          values ('FULL', 'test', 1, 'COMPLETED', now() + interval '1 day', now() + interval '1 day 1 minute'),
                 ('STOCK', 'test', 2, 'RUNNING', now() + interval '1 day', null);
          insert into mail_outbox (user_id, recipient, kind, letter, not_after, attempts, not_before)
-         values ('{user}', 'b', 'refund', '{{}}', now() + interval '2 days', 3, now() + interval '15 minutes')"
+         values ('{user}', 'b', 'refund', '{{}}', now() + interval '2 days', 3, now() + interval '15 minutes');
+         insert into supplier_jobs (id, kind, due_at) values (gen_random_uuid(), 'FULL', now() + interval '1 day')"
     ))
     .await;
     let moved = set_back(&db.store, RETRY).await.unwrap();
-    assert_eq!((moved.units, moved.others), (0, 6));
+    assert_eq!((moved.units, moved.others), (0, 7));
+    assert_eq!(db.count("supplier_jobs where due_at <= now()").await, 1);
     assert!(incidents::buying_stops_for(&db.store).await.unwrap().unwrap() <= RETRY);
     assert!(seconds_left(&db, "top_ups").await <= 60.0);
     assert!(seconds_left(&db, "mail_outbox where attempts = 0").await <= 0.0);
@@ -106,6 +108,31 @@ async fn all_other_waits_resume_after_the_clock_is_set_back() {
         0
     );
     assert!(set_back(&db.store, RETRY).await.unwrap().is_empty());
+}
+
+/// Announcements are spread over hours on purpose, and a job belongs to its worker for some seconds: neither is a wait that a
+/// step of the clock has made longer.
+#[tokio::test]
+async fn announcements_and_jobs_keep_their_times_when_the_clock_is_right() {
+    let db = TestDb::new().await;
+    db.execute(
+        "insert into mail_outbox (recipient, kind, sealed, not_after, not_before)
+         select n || '@example.org', 'announcement', 's', now() + interval '3 days', now() + n * interval '1 hour'
+           from generate_series(1, 5) n;
+         insert into supplier_jobs (id, kind, due_at) values (gen_random_uuid(), 'FULL', now() + interval '15 seconds')",
+    )
+    .await;
+    assert_eq!(set_back(&db.store, RETRY).await.unwrap(), SetBack::default());
+    assert_eq!(
+        db.count("mail_outbox where not_before > now() + interval '50 minutes'")
+            .await,
+        5
+    );
+    assert_eq!(
+        db.count("supplier_jobs where due_at > now() + interval '10 seconds'")
+            .await,
+        1
+    );
 }
 
 /// Rows that were written before the step keep a beginning that is to come, for as long as it takes. They are put right once:

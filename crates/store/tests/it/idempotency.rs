@@ -93,7 +93,16 @@ async fn concurrent_refunds_with_one_key_refund_once() {
         .await
         .unwrap();
     let k = key("k");
-    let refund = |amount, reason| orders::refund(&db.store, admin, purchase, Some(money(amount)), reason, Some(&k));
+    let refund = |amount, reason| {
+        orders::refund(
+            &db.store,
+            (admin, true),
+            purchase,
+            Some(money(amount)),
+            reason,
+            Some(&k),
+        )
+    };
     let results = join_all((0..AT_ONCE).map(|_| refund("3.00", Some("late")))).await;
     let first = results[0].as_ref().unwrap();
     assert_eq!(first.amount, money("3.00"));

@@ -25,6 +25,10 @@ const WRITES: &[(&str, &str)] = &[
         "insert into cart_items (user_id, game_id) values ({other_user}, {game})",
     ),
     (
+        "billing_profiles",
+        "insert into billing_profiles (user_id, country) values ({other_user}, 'DE')",
+    ),
+    (
         "wishlist",
         "insert into wishlist (user_id, game_id) values ({other_user}, {game})",
     ),
@@ -35,6 +39,19 @@ const WRITES: &[(&str, &str)] = &[
     (
         "user_sessions",
         "insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {other_user}, now() + interval '1 day', {new})",
+    ),
+    (
+        "api_tokens",
+        "insert into api_tokens (user_id, name, hash, hint, permissions, expires_at)
+         values ({other_user}, 'n', sha256('x'), 'lsk_abcd', array['orders.read'], now() + interval '1 day')",
+    ),
+    (
+        "saved_views",
+        "insert into saved_views (id, user_id, list, name, query) values ({new}, {other_user}, 'orders', 'n', '')",
+    ),
+    (
+        "recent_things",
+        "insert into recent_things (user_id, kind, thing_id) values ({other_user}, 'game', {game})",
     ),
     (
         "user_totp",
@@ -420,6 +437,7 @@ fn top_up(user: UserId) -> NewTopUp {
         method: "card".into(),
         provider: "test",
         key: None,
+        card: None,
     }
 }
 

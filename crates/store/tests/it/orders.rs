@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lockstep_domain::Money;
+use lockstep_domain::admin::PromoTerms;
 use lockstep_domain::checkout::{Checkout, OrderLimits};
+use lockstep_domain::consent::Consent;
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::{OrderUnitStatus, OrderView, PaymentStatus};
@@ -28,7 +30,9 @@ fn of(items: &[(Uuid, i64)]) -> Checkout {
 
 fn checkout(items: &[(Uuid, i64)], promo: Option<&str>, expected: Option<&str>) -> Checkout {
     let items = items.iter().map(|(game, quantity)| (GameId(*game), *quantity));
-    Checkout::new(items, promo, expected.map(money), OrderLimits::default()).unwrap()
+    Checkout::new(items, promo, expected.map(money), OrderLimits::default())
+        .unwrap()
+        .with_consent(Some(Consent::Development))
 }
 
 async fn place(db: &TestDb, user: Uuid, order: &Checkout) -> Result<OrderView, PlaceError> {
@@ -75,7 +79,7 @@ async fn placing_an_order_pays_and_empties_the_cart_atomically() {
         (OrderStatus::Pending, Some("GKEYS10"))
     );
     let copies: Vec<Money> = order.copies.iter().map(|copy| copy.price).collect();
-    assert_eq!(copies, [money("9.00"), money("8.99"), money("4.49")]);
+    assert_eq!(copies, [money("8.99"), money("8.99"), money("4.50")]);
     assert_eq!(by_id(&db, order.id).await, order, "what is read is what was answered");
     assert_eq!(balance(&db, user).await, money("77.52"));
     let cart: Vec<(Uuid, i32)> = sqlx::query_as("select game_id, quantity from cart_items order by quantity desc")
@@ -405,7 +409,7 @@ async fn delivered_units_are_refunded_up_to_their_price() {
     let refund = |amount: Option<&str>| {
         let amount = amount.map(money);
         let store = db.store.clone();
-        async move { orders::refund(&store, UserId(admin), purchase, amount, Some("sorry"), None).await }
+        async move { orders::refund(&store, (UserId(admin), true), purchase, amount, Some("sorry"), None).await }
     };
     assert!(matches!(refund(None).await, Err(GoodwillError::NothingDelivered)));
     db.deliver(order.copies[0].id).await;
@@ -440,13 +444,13 @@ async fn delivered_units_are_refunded_up_to_their_price() {
         money("90"),
         "the copy in flight is still paid for"
     );
-    let unknown = orders::refund(&db.store, UserId(admin), Uuid::new_v4(), None, None, None).await;
+    let unknown = orders::refund(&db.store, (UserId(admin), true), Uuid::new_v4(), None, None, None).await;
     assert!(matches!(unknown, Err(GoodwillError::NotFound)));
     let top_up: Uuid = sqlx::query_scalar("select id from transactions where type = 'TOP_UP'")
         .fetch_one(&db.sql)
         .await
         .unwrap();
-    let of_top_up = orders::refund(&db.store, UserId(admin), top_up, None, None, None).await;
+    let of_top_up = orders::refund(&db.store, (UserId(admin), true), top_up, None, None, None).await;
     assert!(matches!(of_top_up, Err(GoodwillError::NotAPurchase)));
     assert_eq!(db.count("audit_log").await, 2);
     db.assert_books_balance().await;
@@ -491,7 +495,7 @@ async fn payment_status_follows_refunds_of_any_origin() {
     ] {
         orders::refund(
             &db.store,
-            UserId(admin),
+            (UserId(admin), true),
             purchase(delivered.id).await,
             Some(money(amount)),
             None,
@@ -505,9 +509,16 @@ async fn payment_status_follows_refunds_of_any_origin() {
     // One unit delivered and refunded by staff, the other never delivered.
     let mixed = place(&db, user, &of(&[(game, 2)])).await.unwrap();
     db.deliver(mixed.copies[0].id).await;
-    orders::refund(&db.store, UserId(admin), purchase(mixed.id).await, None, None, None)
-        .await
-        .unwrap();
+    orders::refund(
+        &db.store,
+        (UserId(admin), true),
+        purchase(mixed.id).await,
+        None,
+        None,
+        None,
+    )
+    .await
+    .unwrap();
     assert_eq!(stands(mixed.id).await, (PaymentStatus::Completed, money("10.00")));
     db.refund(mixed.copies[1].id).await;
     assert_eq!(stands(mixed.id).await, (PaymentStatus::Cancelled, money("20.00")));
@@ -541,9 +552,16 @@ async fn concurrent_refunds_by_staff_return_at_most_the_price() {
         .fetch_one(&db.sql)
         .await
         .unwrap();
-    let results = futures::future::join_all(
-        (0..8).map(|_| orders::refund(&db.store, UserId(admin), purchase, Some(money("3.00")), None, None)),
-    )
+    let results = futures::future::join_all((0..8).map(|_| {
+        orders::refund(
+            &db.store,
+            (UserId(admin), true),
+            purchase,
+            Some(money("3.00")),
+            None,
+            None,
+        )
+    }))
     .await;
     assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 3);
     assert_eq!(balance(&db, user).await, money("9.00"));
@@ -681,9 +699,16 @@ async fn full_refunds_by_staff_release_the_promo_code() {
         .await
         .unwrap();
     for (amount, used) in [("9.00", 1), ("8.99", 1), ("0.01", 0)] {
-        orders::refund(&db.store, UserId(admin), purchase, Some(money(amount)), None, None)
-            .await
-            .unwrap();
+        orders::refund(
+            &db.store,
+            (UserId(admin), true),
+            purchase,
+            Some(money(amount)),
+            None,
+            None,
+        )
+        .await
+        .unwrap();
         assert_eq!(uses(&db, "ONCE").await, used, "after {amount}");
     }
     // A free order that was delivered still counts as a use.
@@ -734,6 +759,49 @@ async fn protected_games_are_not_sold_below_cost_by_codes() {
     place(&db, user, &order(bought, "TEN"))
         .await
         .expect("unless it is permitted");
+    // A higher price that staff have set leaves room for the code, whose measure is G2A's price beside it.
+    db.execute(&format!(
+        "update games set price = 12.00, g2a_price = 10.20, fields_by_hand = '{{price}}' where id = '{bought}'"
+    ))
+    .await;
+    place(&db, user, &protected(bought, "TEN"))
+        .await
+        .expect("10.80 is above the cost");
+    db.execute("update games set g2a_price = 11.99 where g2a_price is not null")
+        .await;
+    let refused = place(&db, user, &protected(bought, "TEN")).await;
+    assert!(
+        matches!(&refused, Err(PlaceError::PromoBelowCost { .. })),
+        "{refused:?}"
+    );
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_preorder_that_staff_hold_back_is_not_sold() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.20").await;
+    db.at_g2a(game, "10000000000042").await;
+    let user = db.user("ada@example.org", "100.00").await;
+    let order = checkout(&[(game, 1)], None, None);
+    db.execute(
+        "update games set in_stock = false, g2a_stock = false, is_preorder = true, release_date = now() + interval '20 days'",
+    )
+    .await;
+    place(&db, user, &order).await.expect("a preorder needs no stock");
+    for held_back in [
+        "update games set fields_by_hand = '{in_stock}'",
+        "update games set fields_by_hand = '{price}', g2a_asked_price = price + 1, g2a_asked_at = now()",
+    ] {
+        db.execute(held_back).await;
+        let refused = place(&db, user, &order).await;
+        assert!(
+            matches!(&refused, Err(PlaceError::OutOfStock { .. })),
+            "{held_back}: {refused:?}"
+        );
+    }
+    db.execute("update games set price = g2a_asked_price").await;
+    place(&db, user, &order).await.expect("the price is high enough");
     db.assert_books_balance().await;
 }
 
@@ -744,6 +812,7 @@ async fn codes_are_made_listed_and_ended() {
     let new = |code: &str| NewPromoCode {
         code: code.into(),
         discount: "2.5".parse().unwrap(),
+        terms: PromoTerms::default(),
         max_uses: Some(3),
         valid_from: None,
         valid_until: None,

@@ -76,7 +76,7 @@ async fn every_table_has_a_documented_retention() {
 }
 
 #[tokio::test]
-async fn reveals_incidents_prices_and_unpaid_top_ups_expire_on_time() {
+async fn reveals_incidents_prices_jobs_and_unpaid_top_ups_expire_on_time() {
     let world = World::new().await;
     let db = &world.db;
     db.execute(&world.fill(
@@ -94,15 +94,55 @@ async fn reveals_incidents_prices_and_unpaid_top_ups_expire_on_time() {
                         ('old and open', 'PENDING', interval '181 days'), ('young', 'FAILED', interval '179 days')) t (name, status, age);
          insert into price_changes (game_id, at, previous_price, price) values
             ({game}, now() - interval '729 days', 1, 2), ({game}, now() - interval '731 days', 1, 2);
+         insert into supplier_jobs (id, kind, state, requested_at, finished_at) values
+            (gen_random_uuid(), 'FULL', 'COMPLETED', now() - interval '91 days', now()),
+            (gen_random_uuid(), 'FULL', 'WAITING', now() - interval '91 days', null),
+            (gen_random_uuid(), 'FULL', 'FAILED', now() - interval '89 days', now());
+         insert into verifications (id, began_at, ended_at, outcome)
+         select gen_random_uuid(), t, t, 'HOLDS' from unnest(array[now() - interval '89 days', now() - interval '91 days']) t;
+         insert into scheduled_changes (id, game_id, field, value, starts_at, state, finished_at)
+         select gen_random_uuid(), {game}, 'VISIBLE', true, t, 'DONE', t
+           from unnest(array[now() - interval '729 days', now() - interval '731 days']) t;
+         insert into scheduled_changes (id, game_id, field, value, starts_at, ends_at, state, before) values
+            (gen_random_uuid(), {game}, 'VISIBLE', true, now() - interval '731 days', now() + interval '1 day', 'ACTIVE', '{}');
+         insert into price_jobs (id, version, state, requested_at, finished_at) values
+            (gen_random_uuid(), 1, 'COMPLETED', now() - interval '731 days', now()),
+            (gen_random_uuid(), 2, 'OPEN', now() - interval '731 days', null);
+         insert into bulk_changes (id, kind, as_of, created_at)
+         select gen_random_uuid(), 'HIDE', now(), t from unnest(array[now() - interval '23 hours', now() - interval '25 hours']) t;
+         insert into bulk_change_games (bulk_id, game_id, price_before) select id, {game}, 1 from bulk_changes;
+         insert into supplier_calls (process, is_worker, seen_at) values
+            (gen_random_uuid(), true, now() - interval '8 days'), (gen_random_uuid(), true, now() - interval '6 days');
+         insert into impersonations (id, staff_id, user_id, reason, began_at, expires_at, ended_at)
+         select gen_random_uuid(), {other_user}, {user}, 'r', t, t + interval '1 minute', t
+           from unnest(array[now() - interval '364 days', now() - interval '366 days']) t;
          insert into payment_events (provider, event_id, kind, top_up_id, outcome)
          select 'test', 'e', 'k', id, 'nothing' from top_ups where reference = 'old and told of'",
     ))
     .await;
     let before = db.count("key_reveals").await;
-    assert_eq!(retention::sweep(&db.store).await.unwrap(), 1 + 2 + 1 + 1);
+    assert_eq!(
+        retention::sweep(&db.store).await.unwrap(),
+        1 + 2 + 1 + 1 + 1 + 1 + 1 + 2 + 1 + 1 + 1
+    );
     assert_eq!(retention::sweep(&db.store).await.unwrap(), 0);
     assert_eq!(db.count("key_reveals").await, before - 1);
-    assert_eq!(db.count("price_changes").await, 1);
+    assert_eq!(
+        (db.count("price_changes").await, db.count("verifications").await),
+        (1, 1)
+    );
+    assert_eq!(
+        (db.count("bulk_changes").await, db.count("bulk_change_games").await),
+        (1, 1)
+    );
+    assert_eq!(
+        (db.count("scheduled_changes").await, db.count("price_jobs").await),
+        (2, 1)
+    );
+    assert_eq!(
+        (db.count("supplier_jobs").await, db.count("supplier_calls").await),
+        (2, 1)
+    );
     let names = async |question: &'static str| -> Vec<String> {
         sqlx::query_scalar(question).fetch_all(&db.sql).await.unwrap()
     };

@@ -30,6 +30,11 @@ rules! {
     an_incident_is_recorded_once: "incidents_told_once"
         refuses ["insert into incidents (kind, order_unit_id, detail) values ('KEY_LOST', {unit}, 'x'), ('KEY_LOST', {unit}, 'y')"]
         allows ["insert into incidents (kind, order_unit_id, detail) values ('KEY_LOST', {unit}, 'x'), ('KEY_LATE', {unit}, 'x')"]
+    a_note_is_on_a_closed_incident: "incidents_note_of_a_closed_one"
+        refuses ["insert into incidents (kind, detail, note) values ('KEY_LOST', 'x', 'found')",
+                 "insert into incidents (kind, detail, note, resolved_at) values ('KEY_LOST', 'x', '', now())",
+                 "insert into incidents (kind, detail, note, resolved_at) values ('KEY_LOST', 'x', repeat('n', 501), now())"]
+        allows ["insert into incidents (kind, detail, note, resolved_at) values ('KEY_LOST', 'x', repeat('n', 500), now())"]
     an_alarm_is_of_a_known_kind: "supplier_alarms_kind_known"
         refuses ["insert into supplier_alarms (kind, retry_at, detail) values ('FIRE', now(), 'x')"]
         allows ["insert into supplier_alarms (kind, retry_at, detail) values ('FUNDS', now(), 'x')"]

@@ -3,6 +3,35 @@
 use crate::world::{World, rules};
 
 rules! {
+    a_text_of_a_picture_is_bounded: "game_pictures_alt_bounded"
+        refuses ["insert into game_pictures (game_id, address, alt) values ({game}, 'https://a.example/1', repeat('x', 301))"]
+        allows ["insert into game_pictures (game_id, address, alt) values ({game}, 'https://a.example/1', repeat('x', 300))"]
+    a_picture_that_is_not_stored_has_a_text: "game_pictures_say_something"
+        refuses ["insert into game_pictures (game_id, address) values ({game}, 'https://a.example/1')"]
+        allows ["insert into game_pictures (game_id, address, alt) values ({game}, 'https://a.example/1', 'A door')"]
+    a_picture_of_a_game_is_there_once: "game_pictures_pkey"
+        refuses ["insert into game_pictures (game_id, address, alt) values ({game}, 'https://a.example/1', 'x'), ({game}, 'https://a.example/1', 'y')"]
+        allows ["insert into game_pictures (game_id, address, alt) values ({game}, 'https://a.example/1', 'x'), ({other_game}, 'https://a.example/1', 'y')"]
+    a_picture_is_of_a_game: "game_pictures_game_id_fkey"
+        refuses ["insert into game_pictures (game_id, address, alt) values ({new}, 'https://a.example/1', 'x')"]
+        allows ["insert into game_pictures (game_id, address, alt) values ({game}, 'https://a.example/1', 'x')"]
+    an_uploaded_picture_is_a_bounded_webp: "game_pictures_image_is_a_bounded_webp"
+        refuses [
+            "insert into game_pictures (game_id, address, id, image) values ({game}, '/api/pictures/' || {new} || '.webp', {new}, '')",
+            "insert into game_pictures (game_id, address, id, image) values ({game}, '/api/pictures/' || {new} || '.webp', {new}, decode('89504e470d0a1a0a0000000d', 'hex'))",
+            "insert into game_pictures (game_id, address, id, image) values ({game}, '/api/pictures/' || {new} || '.webp', {new}, decode('524946460000000057454250', 'hex') || repeat('x', 1048565)::bytea)",
+        ]
+        allows ["insert into game_pictures (game_id, address, id, image) values ({game}, '/api/pictures/' || {new} || '.webp', {new}, decode('524946460000000057454250', 'hex') || repeat('x', 1048564)::bytea)"]
+    an_uploaded_picture_has_its_id_in_its_address: "game_pictures_uploaded_at_its_address"
+        refuses [
+            "insert into game_pictures (game_id, address, id, image) values ({game}, '/api/pictures/' || {user} || '.webp', {new}, decode('524946460000000057454250', 'hex'))",
+            "insert into game_pictures (game_id, address, alt, image) values ({game}, 'https://a.example/1', 'x', decode('524946460000000057454250', 'hex'))",
+            "insert into game_pictures (game_id, address, alt, id) values ({game}, '/api/pictures/' || {new} || '.webp', 'x', {new})",
+        ]
+        allows ["insert into game_pictures (game_id, address, id, image) values ({game}, '/api/pictures/' || {new} || '.webp', {new}, decode('524946460000000057454250', 'hex'))"]
+    an_address_of_an_uploaded_picture_is_unique: "game_pictures_id_key"
+        refuses ["insert into game_pictures (game_id, address, id, image) select g, '/api/pictures/' || {new} || '.webp', {new}, decode('524946460000000057454250', 'hex') from unnest(array[{game}, {other_game}]::uuid[]) g"]
+        allows ["insert into game_pictures (game_id, address, id, image) values ({game}, '/api/pictures/' || {new} || '.webp', {new}, decode('524946460000000057454250', 'hex'))"]
     /// `docs/data-model.md`, Game: the price is positive. `NaN` is a value of `numeric`.
     a_price_is_positive: "games_price_positive"
         refuses ["update games set price = 0", "update games set price = -1", "update games set price = 'NaN'"]
@@ -22,6 +51,9 @@ rules! {
     an_original_price_is_positive: "games_original_price_positive"
         refuses ["update games set original_price = 0", "update games set original_price = 'NaN'"]
         allows ["update games set original_price = 0.01", "update games set original_price = null"]
+    an_original_price_of_staff_is_positive: "games_original_price_by_hand_positive"
+        refuses ["update games set original_price_by_hand = 0", "update games set original_price_by_hand = 'NaN'"]
+        allows ["update games set original_price_by_hand = 0.01", "update games set original_price_by_hand = null"]
     a_discount_is_a_percentage: "games_discount_is_percent"
         refuses [
             "update games set discount = -1, original_price = 99",

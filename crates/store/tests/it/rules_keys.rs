@@ -33,12 +33,64 @@ rules! {
         refuses [
             "update game_keys set order_id = {order}, order_unit_id = {unit} where id = {sold_key}",
             "update game_keys set order_id = null, order_unit_id = null where id = {sold_key}",
+            // A faulty key stays known as what it was.
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update game_keys set faulty_at = null, faulty_order_id = null, faulty_unit_id = null where id = {sold_key}",
+            // It goes back only while its unit names it, and only to that.
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update game_keys set order_id = faulty_order_id, order_unit_id = faulty_unit_id, faulty_at = null, faulty_order_id = null,
+                    faulty_unit_id = null, activated = false, activation_date = null where id = {sold_key}",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update game_keys set order_id = {order}, order_unit_id = {unit}, faulty_at = null, faulty_order_id = null,
+                    faulty_unit_id = null, activated = false, activation_date = null where id = {sold_key}",
         ]
-        allows ["update game_keys set activated = true, activation_date = now() where id = {sold_key}"]
+        allows [
+            "update game_keys set activated = true, activation_date = now() where id = {sold_key}",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update game_keys set order_id = faulty_order_id, order_unit_id = faulty_unit_id, faulty_at = null, faulty_order_id = null,
+                    faulty_unit_id = null, activated = false, activation_date = null where id = {sold_key};
+             update order_units set state = 'DONE', faulty_key_id = null where id = {delivered_unit}",
+        ]
     a_sold_key_is_never_deleted: "game_keys_kept"
-        refuses ["delete from game_keys where id = {sold_key}", "truncate game_keys cascade"]
+        refuses [
+            "delete from game_keys where id = {sold_key}",
+            "truncate game_keys cascade",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             delete from game_keys where id = {sold_key}",
+        ]
         allows ["delete from game_keys where id = {key}"]
     an_activation_has_a_date: "game_keys_activation_has_a_date"
         refuses ["update game_keys set activated = true", "update game_keys set activation_date = now()"]
         allows ["update game_keys set activated = true, activation_date = now()"]
+    a_key_costs_nothing_or_more: "game_keys_cost_not_negative"
+        refuses ["update game_keys set cost = -0.01", "update game_keys set cost = 'NaN'"]
+        allows ["update game_keys set cost = 0"]
+    a_faulty_key_says_when_and_whose_it_was: "game_keys_faulty_whole"
+        refuses ["update game_keys set faulty_at = now() where id = {sold_key}"]
+        allows ["update game_keys set faulty_at = null where id = {sold_key}"]
+    a_faulty_key_is_out_of_stock: "game_keys_faulty_is_out"
+        refuses [
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id where id = {sold_key}",
+            "update game_keys set faulty_at = now(), faulty_order_id = order_id, faulty_unit_id = order_unit_id,
+                    activated = true, activation_date = now() where id = {sold_key}",
+        ]
+        allows [
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update game_keys set order_id = {delivered_order}, order_unit_id = {delivered_unit} where id = {key}",
+        ]
+    only_a_delivered_key_turns_out_faulty: "game_keys_faulty_was_sold"
+        refuses [
+            "update game_keys set faulty_at = now(), faulty_order_id = {delivered_order}, faulty_unit_id = {delivered_unit},
+                    activated = true, activation_date = now() where id = {key}",
+        ]
+        allows ["update game_keys set activated = true, activation_date = now() where id = {key}"]
 }

@@ -254,7 +254,7 @@ rules! {
     a_unit_changes_state_only_along_the_state_machine: "order_units_state_transition"
         refuses [
             "update order_units set state = 'PAID', g2a_order_id = 'o' where id = {unit}",
-            "update order_units set state = 'NEW' where id = {delivered_unit}",
+            "update order_units set state = 'ORDERING' where id = {delivered_unit}",
             "update order_units set state = 'REFUNDED' where id = {delivered_unit}",
         ]
         allows ["update order_units set state = 'ORDERING' where id = {unit}; update order_units set state = 'NEW' where id = {unit}"]
@@ -311,9 +311,99 @@ rules! {
         refuses [
             "update order_units set state = 'DONE' where id = {unit}",
             "update game_keys set order_id = {order}, order_unit_id = {unit} where id = {key}",
+            // A faulty key goes only when another comes.
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key}",
         ]
         allows ["update order_units set state = 'DONE' where id = {unit};
                  update game_keys set order_id = {order}, order_unit_id = {unit} where id = {key}"]
+    only_a_unit_with_a_faulty_key_is_bought_again: "order_units_faulty_key_was_delivered"
+        refuses [
+            "update order_units set state = 'NEW' where id = {delivered_unit}",
+            "update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit}",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW' where id = {delivered_unit}",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {key} where id = {delivered_unit}",
+            "insert into order_units (order_id, order_item_id, game_id, position, price_paid, faulty_key_id)
+             values ({order}, {item}, {game}, 3, 0, {key})",
+        ]
+        allows [
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit}",
+        ]
+    a_unit_whose_key_is_replaced_is_neither_refunded_nor_delivered: "order_units_faulty_key_in_flight"
+        refuses [
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update order_units set state = 'REFUNDED' where id = {delivered_unit}",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update order_units set state = 'DONE' where id = {delivered_unit}",
+        ]
+        allows [
+            // It gets another key,
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update order_units set state = 'DONE', faulty_key_id = null where id = {delivered_unit};
+             update game_keys set order_id = {delivered_order}, order_unit_id = {delivered_unit} where id = {key}",
+            // or the faulty one again.
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update game_keys set order_id = faulty_order_id, order_unit_id = faulty_unit_id, faulty_at = null, faulty_order_id = null,
+                    faulty_unit_id = null, activated = false, activation_date = null where id = {sold_key};
+             update order_units set state = 'DONE', faulty_key_id = null where id = {delivered_unit}",
+        ]
+    a_faulty_key_is_known_until_the_unit_is_delivered: "order_units_faulty_key_fixed"
+        refuses [
+            "update order_units set faulty_key_id = {key} where id = {unit}",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update order_units set faulty_key_id = null where id = {delivered_unit}",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update order_units set faulty_key_id = {key} where id = {delivered_unit}",
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update order_units set state = 'REFUNDED', faulty_key_id = null where id = {delivered_unit}",
+        ]
+        allows [
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit};
+             update order_units set state = 'ORDERING' where id = {delivered_unit}",
+        ]
+    a_faulty_key_is_a_key: "order_units_faulty_key_fk"
+        refuses ["alter table order_units disable trigger order_units_guard; update order_units set faulty_key_id = {new} where id = {unit}"]
+        allows ["alter table order_units disable trigger order_units_guard; update order_units set faulty_key_id = {key} where id = {unit}"]
+    a_faulty_key_is_of_one_unit: "order_units_faulty_key_id_key"
+        refuses ["alter table order_units disable trigger order_units_guard; update order_units set faulty_key_id = {key} where order_id = {order}"]
+        allows ["alter table order_units disable trigger order_units_guard; update order_units set faulty_key_id = {key} where id = {unit}"]
+    three_replacements_are_bought_for_a_unit: "order_units_replacements_bought"
+        refuses [
+            "insert into g2a_orders (g2a_order_id, order_unit_id, price, is_replacement, paid_at)
+             select n::text, {delivered_unit}, 1, true, now() from generate_series(1, 3) n;
+             update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit}",
+        ]
+        allows [
+            "insert into g2a_orders (g2a_order_id, order_unit_id, price, is_replacement, paid_at)
+             select n::text, {delivered_unit}, 1, n < 4, case when n < 3 then now() end from generate_series(1, 9) n;
+             update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now() where id = {sold_key};
+             update order_units set state = 'NEW', faulty_key_id = {sold_key} where id = {delivered_unit}",
+        ]
     a_units_price_is_not_negative: "order_units_price_paid_not_negative"
         refuses ["update order_units set price_paid = -1 where id = {unit}", "update order_units set price_paid = 'NaN' where id = {unit}"]
         allows ["update order_units set price_paid = 0 where id = {unit}; update order_units set price_paid = 50 where id = {unit2}"]

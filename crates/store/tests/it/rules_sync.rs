@@ -62,4 +62,38 @@ rules! {
     the_evictor_has_one_cursor: "relay_cursor_pkey"
         refuses ["insert into relay_cursor values ('r', '1:1:'), ('r', '1:1:')"]
         allows ["insert into relay_cursor values ('r', '1:1:'), ('s', '1:1:')"]
+    a_job_is_of_a_known_kind: "supplier_jobs_kind_known"
+        refuses ["insert into supplier_jobs (id, kind) values ({new}, 'HALF')"]
+        allows ["insert into supplier_jobs (id, kind) values ({new}, 'FULL')", "insert into supplier_jobs (id, kind) values ({new}, 'CONNECTION')"]
+    a_jobs_state_is_known: "supplier_jobs_state_known"
+        refuses ["insert into supplier_jobs (id, kind, state) values ({new}, 'FULL', 'LOST')"]
+        allows ["insert into supplier_jobs (id, kind) values ({new}, 'FULL')"]
+    a_jobs_products_are_bounded: "supplier_jobs_products_bounded"
+        refuses ["insert into supplier_jobs (id, kind, products) values ({new}, 'PRODUCTS', array_fill('1'::text, array[1001]))",
+                 "insert into supplier_jobs (id, kind, products) values ({new}, 'PRODUCTS', array['1', null])"]
+        allows ["insert into supplier_jobs (id, kind, products) values ({new}, 'PRODUCTS', array_fill('1'::text, array[1000]))"]
+    a_job_about_products_names_them: "supplier_jobs_products_named"
+        refuses ["insert into supplier_jobs (id, kind) values ({new}, 'PRODUCTS')", "insert into supplier_jobs (id, kind, products) values ({new}, 'FULL', '{1}')"]
+        allows ["insert into supplier_jobs (id, kind, products) values ({new}, 'PRODUCTS', '{1}')"]
+    a_jobs_page_is_one_of_g2as: "supplier_jobs_page_bounded"
+        refuses ["insert into supplier_jobs (id, kind, page) values ({new}, 'LISTING', 501)"]
+        allows ["insert into supplier_jobs (id, kind, page) values ({new}, 'LISTING', 500)"]
+    a_jobs_page_size_is_bounded: "supplier_jobs_page_size_bounded"
+        refuses ["insert into supplier_jobs (id, kind, page_size) values ({new}, 'LISTING', 101)"]
+        allows ["insert into supplier_jobs (id, kind, page_size) values ({new}, 'LISTING', 100)"]
+    a_jobs_progress_is_bounded: "supplier_jobs_done_bounded"
+        refuses ["insert into supplier_jobs (id, kind, done) values ({new}, 'FULL', -1)"]
+        allows ["insert into supplier_jobs (id, kind, done) values ({new}, 'FULL', 0)"]
+    a_job_that_ended_has_its_time: "supplier_jobs_finished_when_ended"
+        refuses ["insert into supplier_jobs (id, kind, state) values ({new}, 'FULL', 'COMPLETED')", "insert into supplier_jobs (id, kind, finished_at) values ({new}, 'FULL', now())"]
+        allows ["insert into supplier_jobs (id, kind, state, finished_at) values ({new}, 'FULL', 'CANCELLED', now())"]
+    a_running_job_has_a_worker: "supplier_jobs_taken_by_a_worker"
+        refuses ["insert into supplier_jobs (id, kind, state) values ({new}, 'FULL', 'RUNNING')"]
+        allows ["insert into supplier_jobs (id, kind, state, worker, started_at) values ({new}, 'FULL', 'RUNNING', {new}, now())"]
+    a_processs_durations_are_bounded: "supplier_calls_latency_bounded"
+        refuses ["insert into supplier_calls (process, is_worker, latency_ms) values ({new}, true, array_fill(1, array[101]))"]
+        allows ["insert into supplier_calls (process, is_worker, latency_ms) values ({new}, true, array_fill(1, array[100]))"]
+    a_breakers_state_is_known: "supplier_calls_breaker_known"
+        refuses ["insert into supplier_calls (process, is_worker, breaker) values ({new}, true, 'broken')"]
+        allows ["insert into supplier_calls (process, is_worker, breaker) values ({new}, true, 'half-open')"]
 }

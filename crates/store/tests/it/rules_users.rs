@@ -22,8 +22,8 @@ rules! {
         ]
         allows ["update users set email = 'a+b@c.d' where id = {user}", "update users set email = repeat('a', 249) || '@b.cd' where id = {user}"]
     the_language_of_a_user_is_one_of_the_pages: "users_language_known"
-        refuses ["update users set language = 'fr' where id = {user}", "update users set language = 'DE' where id = {user}"]
-        allows ["update users set language = 'de' where id = {user}", "update users set language = null where id = {user}"]
+        refuses ["update users set language = 'it' where id = {user}", "update users set language = 'DE' where id = {user}"]
+        allows ["update users set language = 'pl' where id = {user}", "update users set language = null where id = {user}"]
     an_email_address_is_required: "not null email"
         refuses ["update users set email = null where id = {user}"]
         allows ["update users set email = 'x@y' where id = {user}"]

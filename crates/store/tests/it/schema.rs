@@ -163,3 +163,125 @@ async fn the_data_model_describes_every_table() {
         .collect();
     assert!(missing.is_empty(), "docs/data-model.md does not name {missing:?}");
 }
+
+/// From this version on, migrations run while the shop sells.
+const WHILE_OPEN: i64 = 260;
+/// Tables that have a handful of rows in every shop.
+const SMALL: &[&str] = &["staff_roles", "staff_role_permissions"];
+
+/// The statements of a migration, without comments; a body between `$$` is one word.
+fn statements(sql: &str) -> Vec<String> {
+    let code: Vec<&str> = (sql.lines())
+        .map(|line| line.split_once("--").map_or(line, |(code, _)| code))
+        .collect();
+    let outside: Vec<String> = (code.join(" ").split("$$").enumerate())
+        .map(|(part, text)| {
+            if part % 2 == 0 {
+                text.to_owned()
+            } else {
+                "body".to_owned()
+            }
+        })
+        .collect();
+    (outside.concat().split(';'))
+        .map(|statement| {
+            statement
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .to_lowercase()
+        })
+        .filter(|statement| !statement.is_empty())
+        .collect()
+}
+
+/// Why a migration would hold up a shop with many rows.
+fn holds_up(sql: &str) -> Vec<String> {
+    let statements = statements(sql);
+    let word = |text: &str, after: &str| -> String {
+        let rest = text.split_once(after).map_or("", |(_, rest)| rest);
+        rest.split([' ', '(']).next().unwrap_or_default().to_owned()
+    };
+    let new: Vec<String> = (statements.iter())
+        .filter(|statement| statement.starts_with("create ") && statement.contains("table "))
+        .map(|statement| word(statement, "table "))
+        .collect();
+    let is_new = |table: &str| new.iter().any(|known| known == table);
+    // The rules that this transaction has added.
+    let mut added = String::new();
+    let mut found = Vec::new();
+    for statement in &statements {
+        if statement == "commit" {
+            added.clear();
+        }
+        if statement.contains("not valid") {
+            added.push_str(statement);
+        }
+        let table = word(statement, "alter table ");
+        let is_old = statement.starts_with("alter table ") && !is_new(&table) && !SMALL.contains(&table.as_str());
+        let in_bulk = ["create index ", "create unique index "];
+        let builds = in_bulk.iter().any(|start| statement.starts_with(start)) && !statement.contains(" concurrently ");
+        let checks = |part: &str| {
+            (part.contains("constraint ") && !part.ends_with("not valid"))
+                || (part.starts_with("column ") && part.contains(" references "))
+        };
+        let added_at_once = statement.split_once(" add ").map_or("", |(_, added)| added);
+        let why = if statement.starts_with("lock table ") {
+            "locks a table"
+        } else if builds && !is_new(&word(statement, " on ")) {
+            "builds an index while nobody can write"
+        } else if is_old && added_at_once.split(", add ").any(checks) {
+            "checks every row while nobody can read"
+        } else if is_old
+            && statement.contains("validate constraint ")
+            && added.contains(&word(statement, "validate constraint "))
+        {
+            "validates under the lock of the statement that added the rule"
+        } else {
+            continue;
+        };
+        found.push(format!("{why}: {statement}"));
+    }
+    found
+}
+
+/// The old version goes on selling during a migration: nothing in it may hold a lock for as long as a million rows take.
+#[test]
+fn migrations_hold_up_no_shop() {
+    for (sql, is_slow) in [
+        ("lock table orders in share mode", true),
+        ("create index a_idx on orders (a)", true),
+        ("create table a (b int); create unique index a_idx on a (b)", false),
+        (
+            "-- no-transaction\ncreate index concurrently a_idx on orders (a)",
+            false,
+        ),
+        ("alter table orders add constraint a check (b > 0)", true),
+        ("alter table orders add constraint a check (b > 0) not valid", false),
+        (
+            "alter table orders add constraint a check (b > 0) not valid; alter table orders validate constraint a",
+            true,
+        ),
+        (
+            "-- no-transaction\nbegin; alter table orders add constraint a check (b > 0) not valid; commit;
+             alter table orders validate constraint a",
+            false,
+        ),
+        ("alter table orders add column a uuid references users (id)", true),
+        (
+            "create function f() returns void language sql as $$ lock table orders; $$",
+            false,
+        ),
+    ] {
+        assert_eq!(!holds_up(sql).is_empty(), is_slow, "{sql}");
+    }
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name[..4].parse::<i64>().unwrap() >= WHILE_OPEN {
+            let found = holds_up(&std::fs::read_to_string(&path).unwrap());
+            assert!(found.is_empty(), "{name}: {found:?}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The database and the domain have the same state machines: every pair of states is tried on both.
 
 use lockstep_domain::order::{OrderStatus, RefundReason, UnitState};
+use lockstep_domain::pending_checkout::CheckoutState;
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::world::{World, rule_of};
@@ -85,6 +86,22 @@ async fn unit_transitions_match_the_domain() {
             )
             .await;
             assert_eq!(lets, old.may_become(new), "trigger: {old:?} to {new:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn checkout_transitions_match_the_domain() {
+    let world = World::new().await;
+    for old in CheckoutState::ALL {
+        for new in CheckoutState::ALL {
+            let may: bool = sqlx::query_scalar("select pending_checkout_may_become($1, $2)")
+                .bind(old.as_str())
+                .bind(new.as_str())
+                .fetch_one(&world.db.sql)
+                .await
+                .unwrap();
+            assert_eq!(may, old.may_become(new), "{old:?} to {new:?}");
         }
     }
 }

@@ -26,6 +26,7 @@ fn new(user: Uuid, amount: &str, key: Option<&str>) -> NewTopUp {
         method: "card".into(),
         provider: "test",
         key: key.map(str::to_owned),
+        card: None,
     }
 }
 

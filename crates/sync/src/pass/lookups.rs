@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _};
-use lockstep_g2a::{Error as G2aError, Product, Repeat};
+use lockstep_g2a::{Code, Error as G2aError, Product, Repeat};
 use lockstep_store::StoreError;
 use lockstep_store::sync::{self as records, Among, RunKind};
 
@@ -124,12 +124,19 @@ impl Pass<'_> {
 
     pub(super) async fn one_product(&mut self, id: &str) -> Result<(), Stop> {
         let mut batch = Batch::default();
-        if let Some(product) = self.look_up(id).await? {
-            self.add(&mut batch, product);
-        } else {
-            // Only complete passes withdraw games.
-            batch.gone.push(id.to_owned());
-            self.problem(&mut batch, Some(id.to_owned()), "G2A does not list it".to_owned());
+        match self.look_up(id).await {
+            Ok(Some(product)) => self.add(&mut batch, product),
+            Ok(None) => {
+                // Only complete passes withdraw games.
+                batch.gone.push(id.to_owned());
+                self.problem(&mut batch, Some(id.to_owned()), "G2A does not list it".to_owned());
+            }
+            // It is no id of G2A's. The other products of a job are looked up all the same.
+            Err(error) if error.code() == Some(&Code::QueryProductId) => {
+                let why = format!("it cannot be looked up: {}", error_chain(&error));
+                self.problem(&mut batch, Some(id.to_owned()), why);
+            }
+            Err(error) => return Err(error.into()),
         }
         self.save(batch).await
     }

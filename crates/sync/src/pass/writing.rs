@@ -132,13 +132,14 @@ impl Pass<'_> {
 
     async fn write(&self, batch: &Arc<Batch>, cursor: &serde_json::Value) -> Result<(Counts, TermCounts), StoreError> {
         let (fence, scope, kind, pages_total) = (self.begun.fence, self.scope(), self.kind, self.pages_total);
+        let pricing = self.cx.settings.pricing;
         let (batch, cursor) = (Arc::clone(batch), cursor.clone());
         self.cx
             .store
             .tx("sync.write", move |tx| {
                 let (batch, cursor) = (Arc::clone(&batch), cursor.clone());
                 Box::pin(async move {
-                    let written = records::write(tx, &fence, &batch.listings, scope).await?;
+                    let written = records::write(tx, &fence, &batch.listings, scope, &pricing).await?;
                     if matches!(kind, RunKind::Full | RunKind::Stock) && !batch.met.is_empty() {
                         let met: Vec<&str> = batch.met.iter().map(String::as_str).collect();
                         records::mark_seen(tx, &fence, &met).await?;
@@ -179,7 +180,7 @@ impl Pass<'_> {
         batch: &Arc<Batch>,
         cursor: &serde_json::Value,
     ) -> Result<(Counts, TermCounts), StoreError> {
-        let (fence, scope) = (self.begun.fence, self.scope());
+        let (fence, scope, pricing) = (self.begun.fence, self.scope(), self.cx.settings.pricing);
         let mut rest = Batch {
             listings: Vec::new(),
             met: batch.met.clone(),
@@ -197,7 +198,7 @@ impl Pass<'_> {
                     let alone = Arc::clone(&alone);
                     Box::pin(async move {
                         let one = alone.listings.get(at).map(std::slice::from_ref).unwrap_or_default();
-                        records::write(tx, &fence, one, scope).await
+                        records::write(tx, &fence, one, scope, &pricing).await
                     })
                 })
                 .await;

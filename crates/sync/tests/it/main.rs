@@ -11,6 +11,8 @@ mod by_hand;
 mod crashes;
 mod drift;
 mod failures;
+mod jobs;
 mod passes;
+mod prices;
 mod slices;
 mod support;

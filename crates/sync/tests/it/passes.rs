@@ -95,12 +95,11 @@ async fn an_order_price_persists_until_the_listing_changes_or_for_a_day() {
         .unwrap();
     let game = lockstep_domain::GameId(game);
     let asked = async || {
-        let price = "12.24".parse::<rust_decimal::Decimal>().unwrap();
-        let price = lockstep_domain::Money::new(price).unwrap();
         shop.db
             .store
             .tx("test", move |tx| {
-                Box::pin(async move { lockstep_store::fulfilment::asked_price(tx, game, price).await })
+                let pricing = lockstep_domain::price::Pricing::default();
+                Box::pin(async move { lockstep_store::fulfilment::asked_price(tx, game, 12.into(), &pricing).await })
             })
             .await
             .unwrap();

@@ -1,6 +1,7 @@
 //! The reader's account: an overview, and a page for each task.
 
 pub(crate) mod balance;
+pub(crate) mod billing;
 pub(crate) mod data;
 pub(crate) mod factor;
 pub(crate) mod overview;
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> Router<Arc<WebState>> {
         .route("/account", get(overview::page))
         .route("/account/balance", get(balance::page).post(balance::top_up))
         .route("/account/keys", get(balance::keys))
+        .route("/account/billing", get(billing::page).post(billing::change))
         .route("/account/profile", get(profile::page).post(profile::change))
         .route(upload::PATH, post(picture::set))
         .route("/account/profile/no-picture", post(picture::remove))
@@ -53,11 +55,12 @@ pub(crate) fn routes() -> Router<Arc<WebState>> {
 }
 
 /// The pages of an account for the menu: address and key of the title.
-pub(crate) const MENU: [(&str, &str); 9] = [
+pub(crate) const MENU: [(&str, &str); 10] = [
     ("/account", "account.overview"),
     ("/orders", "account.orders"),
     ("/account/keys", "account.keys"),
     ("/account/balance", "account.balance"),
+    ("/account/billing", "account.billing"),
     ("/account/profile", "account.profile"),
     ("/account/password", "account.password"),
     ("/account/second-factor", "account.factor"),
@@ -72,6 +75,7 @@ impl Menu {
     pub(crate) fn of(visit: &Preferences) -> Self {
         Self(
             MENU.into_iter()
+                .filter(|(address, _)| *address != "/account/billing" || visit.site.has_vat)
                 .map(|(address, key)| (address, visit.language.text(key), visit.uri.path() == address))
                 .collect(),
         )

@@ -1,9 +1,11 @@
-//! Checkout: the items, the exact total, and one button. A missing balance is topped up on the way, and the reader
-//! returns here afterwards.
+//! Checkout: the items, the exact total, and one button. What the balance lacks is paid at the provider, and the order is placed
+//! once the money is there; [`pending`] follows it.
 //!
-//! The form contains what it showed: the games, the total, and an idempotency key. Sent twice, it creates one order. If
+//! The form contains what it showed: the games, the total, the payment, and an idempotency key. Sent twice, it creates one order. If
 //! the total has risen, nothing is bought; the new total is shown, and the reader decides again. A cookie stores a
 //! valid promo code until it is used, so that it survives the way to the payment page and back.
+
+pub(crate) mod pending;
 
 use std::sync::Arc;
 
@@ -14,8 +16,13 @@ use axum::response::Response;
 use lockstep_auth::AuthError;
 use lockstep_domain::cart::Cart;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault};
+use lockstep_domain::consent::{Consent, ConsentMode};
+use lockstep_domain::ids::TopUpId;
+use lockstep_domain::pending_checkout::CheckoutView;
+use lockstep_domain::tax::BillingForm;
 use lockstep_domain::{GameId, Money};
-use lockstep_shop::{BeginError, Idempotency, PlaceError, ShopError, TopUpError};
+use lockstep_page::countries::country_name;
+use lockstep_shop::{CheckoutWish, Idempotency, PlaceError, Shop, ShopError};
 use uuid::Uuid;
 
 use crate::error::PageError;
@@ -23,18 +30,15 @@ use crate::format;
 use crate::forms::{self, Field, Form};
 use crate::i18n::Language;
 use crate::layout::Layout;
+use crate::pages::account::billing;
 use crate::pages::cart::Line;
 use crate::pages::form_page::notice;
+use crate::pages::orders::wording;
+use crate::pages::top_up;
 use crate::session::{self, SignedInUser};
 use crate::titles::Title;
 use crate::visit::Preferences;
 use crate::{WebState, page};
-
-/// Minimum top-up in cents.
-const LEAST_TOP_UP: i64 = 100;
-
-/// The default payment method: the provider's page offers those that it has.
-pub(crate) const METHOD: &str = "card";
 
 #[derive(Template)]
 #[template(path = "checkout.html")]
@@ -52,8 +56,21 @@ struct CheckoutPage {
     /// The displayed total, machine-readable.
     expected: Money,
     key: Uuid,
+    /// The paid checkout that this one settles.
+    after: Option<TopUpId>,
+    /// The wording of the consent: version, language and text.
+    consent: (&'static str, &'static str, &'static str),
+    /// Whether the reader has ticked it.
+    is_ticked: bool,
+    /// Without it, the keys wait.
+    is_consent_required: bool,
     /// It contains something that cannot be bought.
     is_blocked: bool,
+    /// The country of the billing data, when prices include VAT and it is known.
+    country: Option<String>,
+    /// The countries of the choice, when it is asked for.
+    countries: Vec<(&'static str, &'static str, bool)>,
+    country_error: Option<String>,
 }
 
 /// The total and how it is paid.
@@ -62,26 +79,44 @@ struct Sums {
     discount: Option<String>,
     total: String,
     balance: String,
-    /// The balance afterwards, or the missing amount.
+    /// The balance afterwards.
     left: Option<String>,
-    missing: Option<(Money, String)>,
+    /// What the reader owes from an earlier payment, which is settled first.
+    owed: Option<String>,
+    /// What the provider is paid; zero if the balance suffices.
+    payment: Money,
+    /// The same in words, if there is a payment.
+    pay_now: Option<String>,
+    /// The smallest payment, if less is missing: the rest stays on the balance.
+    least: Option<String>,
+    /// What the button says.
+    button: String,
 }
 
 impl Sums {
-    fn new(words: Language, bill: &Bill, balance: Money) -> Self {
-        let left = balance.checked_sub(bill.total).filter(|left| *left >= Money::ZERO);
+    fn new(words: Language, bill: &Bill, balance: Money, owed: Money, least: Money) -> Self {
         let missing = bill
             .total
             .checked_sub(balance)
-            .filter(|missing| *missing > Money::ZERO)
-            .map(|missing| missing.max(Money::from_cents(LEAST_TOP_UP).unwrap_or(missing)));
+            .and_then(|missing| missing.checked_add(owed))
+            .filter(|missing| missing.is_positive() && bill.total.is_positive());
+        let payment = missing.map_or(Money::ZERO, |missing| missing.max(least));
+        let left = balance
+            .checked_add(payment)
+            .and_then(|paid| paid.checked_sub(owed)?.checked_sub(bill.total))
+            .filter(|left| *left >= Money::ZERO);
+        let price = |amount| format::price(words, amount);
         Self {
-            subtotal: format::price(words, bill.subtotal),
+            subtotal: price(bill.subtotal),
             discount: (bill.discount > Money::ZERO).then(|| format::less(words, bill.discount)),
-            total: format::price(words, bill.total),
-            balance: format::price(words, balance),
-            left: left.map(|left| format::price(words, left)),
-            missing: missing.map(|missing| (missing, format::price(words, missing))),
+            total: price(bill.total),
+            balance: price(balance),
+            left: left.filter(|left| missing.is_none() || left.is_positive()).map(price),
+            owed: Some(owed).filter(|owed| owed.is_positive()).map(price),
+            payment,
+            pay_now: missing.map(|_| price(payment)),
+            least: missing.filter(|missing| *missing < least).map(|_| price(least)),
+            button: price(if missing.is_some() { payment } else { bill.total }),
         }
     }
 }
@@ -98,6 +133,7 @@ async fn show(
     member: &SignedInUser,
     mut form: Form,
     promo_code: &str,
+    after: Option<(TopUpId, String)>,
 ) -> Result<Response, PageError> {
     let words = visit.language;
     // Current, including the changes of this request.
@@ -129,17 +165,37 @@ async fn show(
         }
     };
     let balance = member.context.balance().await?.balance;
+    let owed = member.context.owed().await?;
+    let least = state.shop.payments().limits().least;
+    let (after, told) = after.unzip();
+    let billing = if visit.site.has_vat {
+        state.shop.billing(&member.caller).await?
+    } else {
+        None
+    };
+    let asks_country = visit.site.has_vat && billing.is_none();
     let page = CheckoutPage {
+        country: billing.map(|billing| country_name(words, billing.country.as_str())),
+        countries: if asks_country {
+            billing::choices(visit, form.value("country"))
+        } else {
+            Vec::new()
+        },
+        country_error: form.error("country").map(str::to_owned),
         layout: Layout::of_reader(state, visit, &member.context).await?.focused(),
         notice: notice(words, visit),
-        problem: form.problem().map(str::to_owned),
+        problem: form
+            .problem()
+            .map(str::to_owned)
+            .or(told)
+            .filter(|told| !told.is_empty()),
         lines: cart.items.iter().map(|line| Line::new(words, line)).collect(),
         promo: Field {
             value: promo_code.to_owned(),
             ..form.field("promo", "text", words.text("checkout.promo"))
         },
         promo_code: counts.to_owned(),
-        sums: Sums::new(words, &bill, balance),
+        sums: Sums::new(words, &bill, balance, owed, least),
         items: cart
             .items
             .iter()
@@ -147,6 +203,10 @@ async fn show(
             .collect(),
         expected: bill.total,
         key: Uuid::new_v4(),
+        after,
+        consent: wording(words),
+        is_ticked: !form.value("consent").is_empty(),
+        is_consent_required: state.shop.consent_mode() != ConsentMode::Development,
         is_blocked,
     };
     let mut response = page::secret(form.status(), page.render()?);
@@ -169,7 +229,18 @@ fn promo_refusal(words: Language, error: &ShopError) -> Option<String> {
         ShopError::Place(PlaceError::PromoBelowCost { title }) => {
             Some(words.with("checkout.promo.not_here", Title::new(words, title)))
         }
+        ShopError::Place(error) => promo_misfit(words, error),
         ShopError::Refused(AuthError::RateLimited { .. }) => Some(words.text("checkout.promo.too_many").to_owned()),
+        _ => None,
+    }
+}
+
+/// The text for a promo code that does not fit this order or customer.
+fn promo_misfit(words: Language, error: &PlaceError) -> Option<String> {
+    match error {
+        PlaceError::PromoNotHere => Some(words.text("checkout.promo.not_these").to_owned()),
+        PlaceError::PromoMinimum { least } => Some(words.with("checkout.promo.minimum", format::price(words, *least))),
+        PlaceError::PromoFirstOrder => Some(words.text("checkout.promo.first_order").to_owned()),
         _ => None,
     }
 }
@@ -180,6 +251,9 @@ fn refusal(words: Language, error: ShopError) -> Result<String, PageError> {
         ShopError::Place(error) => error,
         error => return Err(error.into()),
     };
+    if let Some(why) = promo_misfit(words, &error) {
+        return Ok(why);
+    }
     Ok(match error {
         PlaceError::OutOfStock { title, .. } => words.with("checkout.out_of_stock", Title::new(words, &title)),
         PlaceError::NoSuchGame(_) => words.text("checkout.gone").to_owned(),
@@ -190,7 +264,10 @@ fn refusal(words: Language, error: ShopError) -> Result<String, PageError> {
         PlaceError::InsufficientBalance { total } => words.with("checkout.insufficient", format::price(words, total)),
         PlaceError::TooMuch => words.text("checkout.too_much").to_owned(),
         PlaceError::KeyReused => words.text("checkout.changed").to_owned(),
-        PlaceError::PromoCode(_) => words.text("checkout.promo.invalid").to_owned(),
+        PlaceError::PromoCode(_)
+        | PlaceError::PromoNotHere
+        | PlaceError::PromoMinimum { .. }
+        | PlaceError::PromoFirstOrder => words.text("checkout.promo.invalid").to_owned(),
         PlaceError::PromoBelowCost { title } => words.with("checkout.promo.not_here", Title::new(words, &title)),
         PlaceError::NoSuchUser => return Err(PageError::Forbidden),
         PlaceError::Store(error) => return Err(error.into()),
@@ -203,13 +280,22 @@ pub(crate) async fn page(
     member: SignedInUser,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let promo = visit
-        .pairs()
-        .find(|(name, _)| name == "promo")
-        .map(|(_, code)| code)
-        .or_else(|| session::promo(&headers).map(str::to_owned))
-        .unwrap_or_default();
-    show(&state, &visit, &member, Form::default(), promo.trim()).await
+    let named = |name: &str| visit.pairs().find(|(known, _)| known == name).map(|(_, value)| value);
+    let mut after = None;
+    let mut promo = named("promo").or_else(|| session::promo(&headers).map(str::to_owned));
+    // The reader comes from a checkout that ended without an order.
+    if let Some(id) = named("after").and_then(|id| id.parse::<TopUpId>().ok()) {
+        match member.context.pending_checkout(id).await {
+            Ok(found) => {
+                promo = promo.or(found.promo_code);
+                after = found.reason.map(|why| (id, pending::told(visit.language, why)));
+            }
+            Err(ShopError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let promo = promo.unwrap_or_default();
+    show(&state, &visit, &member, Form::default(), promo.trim(), after).await
 }
 
 /// The games that the form showed.
@@ -224,6 +310,44 @@ fn items(form: &Form) -> Result<Vec<(GameId, i64)>, PageError> {
         .ok_or(PageError::BadRequest)
 }
 
+/// The consent of the form. A checkbox that is not ticked is none: these pages ask, whatever a front-end does.
+fn consent(state: &WebState, member: &SignedInUser, form: &Form) -> Result<Option<Consent>, PageError> {
+    let version = form.value("consent");
+    if version.is_empty() {
+        let mode = state.shop.consent_mode();
+        return Ok(mode.unasked().filter(|_| mode == ConsentMode::Development));
+    }
+    let agreed = Shop::agreed(version, form.value("consentLanguage"), &member.device).ok_or(PageError::BadRequest)?;
+    Ok(Some(Consent::Shopper(agreed)))
+}
+
+/// Whether the country of the billing data is known, which the form may have asked for; otherwise the error is recorded. Without VAT
+/// nobody is asked.
+async fn country_is_known(
+    state: &WebState,
+    visit: &Preferences,
+    member: &SignedInUser,
+    form: &mut Form,
+) -> Result<bool, PageError> {
+    if !visit.site.has_vat || state.shop.billing(&member.caller).await?.is_some() {
+        return Ok(true);
+    }
+    let entered = BillingForm {
+        country: form.value("country").to_owned(),
+        ..BillingForm::default()
+    };
+    match entered.checked() {
+        Ok((profile, _)) => {
+            state.shop.change_billing(&member.caller, &profile, None).await?;
+            Ok(true)
+        }
+        Err(errors) => {
+            form.wrong_fields(visit.language, &errors);
+            Ok(false)
+        }
+    }
+}
+
 pub(crate) async fn buy(
     State(state): State<Arc<WebState>>,
     visit: Preferences,
@@ -234,72 +358,70 @@ pub(crate) async fn buy(
     let promo = form.value("promo").to_owned();
     let key = Idempotency::new(form.value("key")).ok_or(PageError::BadRequest)?;
     let expected: Money = form.value("expected").parse().map_err(|_| PageError::BadRequest)?;
+    // Without one, only the balance pays.
+    let payment: Money = match form.value("payment") {
+        "" => Money::ZERO,
+        amount => amount.parse().map_err(|_| PageError::BadRequest)?,
+    };
+    let after: Option<TopUpId> = form.value("after").parse().ok();
+    let consent = consent(&state, &member, &form)?;
+    if !country_is_known(&state, &visit, &member, &mut form).await? {
+        return again(&state, &visit, &member, form, &promo, after).await;
+    }
     match state.shop.checkout(items(&form)?, Some(&promo), Some(expected)) {
-        Ok(checkout) => match (state.shop)
-            .place_order(&member.caller, &member.device, &checkout, Some(&key))
-            .await
-        {
-            Ok(order) => {
-                let mut response = forms::done(&format!("/orders/{}?done=ordered", order.id));
-                response
-                    .headers_mut()
-                    .append(header::SET_COOKIE, session::promo_cookie("", &state.settings));
-                return Ok(response);
+        Ok(checkout) => {
+            let wish = CheckoutWish {
+                method: top_up::METHOD,
+                agreed: Some(payment),
+                after,
+                key: Some(&key),
+            };
+            let checkout = checkout.with_consent(consent);
+            let begun = state
+                .shop
+                .begin_checkout(&member.caller, &member.device, &checkout, wish)
+                .await;
+            match begun {
+                Ok(found) => return Ok(on_the_way(&state, &found)),
+                Err(error @ ShopError::Place(_)) => match promo_refusal(words, &error) {
+                    Some(why) => form.wrong("promo", why),
+                    None => form.wrong("", refusal(words, error)?),
+                },
+                Err(ShopError::TopUp(error)) => form.wrong("", top_up::refusal(words, error)?),
+                Err(error) => return Err(error.into()),
             }
-            Err(error @ ShopError::Place(_)) => match promo_refusal(words, &error) {
-                Some(why) => form.wrong("promo", why),
-                None => form.wrong("", refusal(words, error)?),
-            },
-            Err(error) => return Err(error.into()),
-        },
+        }
         Err(_) => form.wrong("", words.text("checkout.too_much")),
     }
-    show(&state, &visit, &member, form, &promo).await
+    again(&state, &visit, &member, form, &promo, after).await
 }
 
-/// Tops up the missing amount at the provider and returns here.
-pub(crate) async fn top_up(
-    State(state): State<Arc<WebState>>,
-    visit: Preferences,
-    member: SignedInUser,
-    mut form: Form,
-) -> Result<Response, PageError> {
-    let amount: Money = form.value("amount").parse().map_err(|_| PageError::BadRequest)?;
-    let key = Idempotency::new(form.value("key")).ok_or(PageError::BadRequest)?;
-    match begin(&state, &visit, &member, amount, &key).await? {
-        Ok(to) => Ok(to),
-        Err(why) => {
-            let promo = form.value("promo").to_owned();
-            form.wrong("", why);
-            show(&state, &visit, &member, form, &promo).await
-        }
+/// Leads to the order, or to what follows its payment. Not directly to the provider: browsers block a form whose redirect ends on
+/// another site (form-action).
+fn on_the_way(state: &WebState, found: &CheckoutView) -> Response {
+    let to = match (found.order_id, found.id) {
+        (Some(order), _) => format!("/orders/{order}?done=ordered"),
+        (None, Some(id)) => format!("/checkout/{id}?pay=1"),
+        (None, None) => "/orders".to_owned(),
+    };
+    let mut response = forms::done(&to);
+    if found.order_id.is_some() {
+        response
+            .headers_mut()
+            .append(header::SET_COOKIE, session::promo_cookie("", &state.settings));
     }
+    response
 }
 
-/// Starts a top-up and redirects to where it is paid, or returns the reason why not.
-pub(crate) async fn begin(
+/// The page with what is wrong in the form.
+async fn again(
     state: &WebState,
     visit: &Preferences,
     member: &SignedInUser,
-    amount: Money,
-    key: &Idempotency,
-) -> Result<Result<Response, String>, PageError> {
-    let words = visit.language;
-    match state.shop.begin_top_up(&member.caller, amount, METHOD, Some(key)).await {
-        // Not directly to the provider: browsers block a form whose redirect ends on another site (form-action).
-        Ok(top_up) => Ok(Ok(forms::done(&format!("/account/balance?topUp={}&pay=1", top_up.id)))),
-        Err(ShopError::TopUp(error)) => Ok(Err(match error {
-            TopUpError::NoProvider => words.text("top_up.no_provider").to_owned(),
-            TopUpError::Amount { least, most } => words.with_all(
-                "top_up.amount",
-                &[&format::price(words, least), &format::price(words, most)],
-            ),
-            TopUpError::Begin(BeginError::TooManyOpen) => words.text("top_up.too_many").to_owned(),
-            TopUpError::Begin(BeginError::Store(error)) => return Err(error.into()),
-            TopUpError::Begin(_) | TopUpError::Method | TopUpError::Provider(_) | TopUpError::UnderWay => {
-                words.text("top_up.unavailable").to_owned()
-            }
-        })),
-        Err(error) => Err(error.into()),
-    }
+    form: Form,
+    promo: &str,
+    after: Option<TopUpId>,
+) -> Result<Response, PageError> {
+    let after = after.map(|after| (after, String::new()));
+    show(state, visit, member, form, promo, after).await
 }

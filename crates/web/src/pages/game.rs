@@ -32,13 +32,17 @@ struct GamePage {
     slug: String,
     name: String,
     genre: Option<(String, String)>,
-    /// Pictures in large and small; the first is shown.
-    gallery: Vec<(Picture, Picture)>,
+    /// Pictures in large, small and words; the first is shown.
+    gallery: Vec<(Picture, Picture, String)>,
     /// Set when there is only the cover, generated or portrait: it is shown on a backdrop.
     cover: Option<(Picture, Picture)>,
+    /// What staff say of the cover.
+    cover_alt: Option<String>,
     labels: Vec<String>,
     price: String,
     original: Option<(String, i32)>,
+    /// The lowest price of the 30 days before the reduction.
+    lowest: Option<String>,
     offer: Offer,
     release: String,
     answers: Vec<Reply>,
@@ -61,6 +65,8 @@ struct Edition {
     place: String,
     price: String,
     original: Option<String>,
+    /// The lowest price of the 30 days before the reduction.
+    lowest: Option<String>,
     /// A label when it is sold out or a preorder.
     state: Option<&'static str>,
     is_here: bool,
@@ -85,6 +91,7 @@ impl Edition {
                 .original_price
                 .filter(|_| game.in_stock)
                 .map(|price| format::price(words, price)),
+            lowest: game.lowest_price_30d.map(|price| format::price(words, price)),
             state: match (game.in_stock, game.is_preorder) {
                 (false, _) => Some(words.text("card.out")),
                 (true, true) => Some(words.text("card.preorder")),
@@ -183,7 +190,7 @@ fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> Gam
         .unwrap_or_else(|| words.with("game.about", &name));
     let genre = game.genres.first().map(|genre| {
         let address = form_urlencoded::Serializer::for_suffix("/games?".to_owned(), "/games?".len())
-            .append_pair("genre", &lockstep_domain::slug::slugify(genre))
+            .append_pair("genre", &lockstep_domain::slug::slug_of_name(genre))
             .finish();
         (genre.clone(), address)
     });
@@ -209,6 +216,7 @@ fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> Gam
         slug: game.slug.clone(),
         gallery,
         cover,
+        cover_alt: game.image_alt.clone(),
         labels,
         price: format::price(words, game.price),
         original: game
@@ -216,6 +224,7 @@ fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> Gam
             // A reduction is shown only for a game that can be bought.
             .filter(|_| offer != Offer::SoldOut)
             .map(|original| (format::price(words, original), game.discount.unwrap_or(0))),
+        lowest: game.lowest_price_30d.map(|price| format::price(words, price)),
         answers: replies(words, game, offer, &release, region.as_deref()),
         description: html::description(&game.description),
         facts: facts(words, game, &release, region),

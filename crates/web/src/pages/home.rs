@@ -1,4 +1,5 @@
-//! The home page: one featured game, then best sellers, new games, upcoming games, and the largest genres.
+//! The home page: one featured game, then the rows that staff have chosen; usually best sellers, new games, upcoming games,
+//! and the largest genres.
 //!
 //! It is the same for all readers of a language. It is made from one cached answer, read in one snapshot, and kept in
 //! the page cache.
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use lockstep_domain::catalogue::Home;
+use lockstep_domain::branding::Shelf;
+use lockstep_domain::catalogue::{Home, Tile};
 
 use crate::WebState;
 use crate::cards::Card;
@@ -54,32 +56,27 @@ fn draw(state: &WebState, visit: &Preferences, home: &Home) -> HomePage {
             .append_pair(name, value)
             .finish()
     };
-    let mut shelves = vec![
-        GameRow {
-            id: "best",
-            title: words.text("home.best").to_owned(),
-            more: Some("/games?sort=popular".to_owned()),
-            cards: Card::all(words, &home.best),
-        },
-        GameRow {
-            id: "new",
-            title: words.text("home.new").to_owned(),
-            more: Some("/games".to_owned()),
-            cards: Card::all(words, &home.fresh),
-        },
-        GameRow {
-            id: "preorders",
-            title: words.text("home.preorders").to_owned(),
-            more: Some("/preorders".to_owned()),
-            cards: Card::all(words, &home.preorders),
-        },
-    ];
-    shelves.extend(home.genres.iter().map(|genre| GameRow {
-        id: "",
-        title: words.with("home.genre", &genre.name),
-        more: Some(filtered("genre", &genre.slug)),
-        cards: Card::all(words, &genre.games),
-    }));
+    let row = |id, title: &str, more: Option<&str>, tiles: &[Tile]| GameRow {
+        id,
+        title: words.text(title).to_owned(),
+        more: more.map(str::to_owned),
+        cards: Card::all(words, tiles),
+    };
+    let mut shelves: Vec<GameRow> = Vec::new();
+    for shelf in &home.shelves {
+        match shelf {
+            Shelf::Best => shelves.push(row("best", "home.best", Some("/games?sort=popular"), &home.best)),
+            Shelf::New => shelves.push(row("new", "home.new", Some("/games"), &home.fresh)),
+            Shelf::Preorders => shelves.push(row("preorders", "home.preorders", Some("/preorders"), &home.preorders)),
+            Shelf::Picked => shelves.push(row("picked", "home.picked", None, &home.picked)),
+            Shelf::Genres => shelves.extend(home.genres.iter().map(|genre| GameRow {
+                id: "",
+                title: words.with("home.genre", &genre.name),
+                more: Some(filtered("genre", &genre.slug)),
+                cards: Card::all(words, &genre.games),
+            })),
+        }
+    }
     shelves.retain(|shelf| !shelf.cards.is_empty());
     HomePage {
         hero: home.hero.as_ref().map(|tile| {

@@ -13,18 +13,21 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use chrono::SecondsFormat;
 use lockstep_domain::catalogue::Game;
+use lockstep_domain::consent::Wording;
 use lockstep_domain::ids::{KeyId, OrderId};
+use lockstep_domain::law::Duty;
 use lockstep_domain::order::{OrderStatus, RefundReason};
 use lockstep_domain::purchase::{KeyView, OrderItem, OrderUnit, OrderUnitStatus, OrderView};
 use lockstep_domain::{Money, redeem};
-use lockstep_shop::{OrderWatch, Seen, Slice};
+use lockstep_shop::{OrderWatch, Seen, Shop, Slice};
 
 use crate::error::PageError;
-use crate::forms;
+use crate::forms::{self, Form};
 use crate::i18n::Language;
 use crate::layout::Layout;
 use crate::pages::account::Menu;
 use crate::pages::form_page::notice;
+use crate::pages::receipts;
 use crate::pictures::Picture;
 use crate::session::SignedInUser;
 use crate::titles::Title;
@@ -141,6 +144,12 @@ struct OrderPage {
     refunded: Option<String>,
     /// The total after partial refunds.
     kept: Option<String>,
+    /// The wording that the reader has to consent to before keys are shown: version, language and text.
+    consent: Option<(&'static str, &'static str, &'static str)>,
+    /// The order can be withdrawn from.
+    can_withdraw: bool,
+    /// Receipt and credit notes: kind and number.
+    receipts: Vec<(&'static str, String)>,
 }
 
 /// An order item with its units.
@@ -255,10 +264,19 @@ pub(crate) async fn page(
                 .as_ref()
                 .filter(|_| has_keys)
                 .and_then(|game| activation(words, game)),
-            copies: copies(words, &order, line, game.as_ref()),
+            copies: copies(words, &order, (line, game.as_ref()), visit.site.acting.is_some()),
         });
     }
+    let receipts = if order.status == OrderStatus::Completed {
+        member.context.receipts(order.id).await?
+    } else {
+        Vec::new()
+    };
     let page = OrderPage {
+        receipts: receipts
+            .into_iter()
+            .map(|receipt| (receipts::kind(words, receipt.kind), receipt.number))
+            .collect(),
         layout: Layout::of_reader(&state, &visit, &member.context).await?,
         notice: notice(words, &visit),
         id: order.id,
@@ -278,12 +296,14 @@ pub(crate) async fn page(
             .checked_sub(order.refunded)
             .filter(|_| order.refunded > Money::ZERO)
             .map(|kept| format::price(words, kept)),
+        consent: order.needs_consent.then(|| wording(words)),
+        can_withdraw: state.shop.duties().is_on(Duty::Withdrawal),
     };
     // The page contains keys.
     Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
-fn copies(words: Language, order: &OrderView, line: &OrderItem, game: Option<&Game>) -> Vec<Copy> {
+fn copies(words: Language, order: &OrderView, (line, game): (&OrderItem, Option<&Game>), is_acting: bool) -> Vec<Copy> {
     let day = game.and_then(|game| preorder(words, game));
     order
         .copies
@@ -297,15 +317,42 @@ fn copies(words: Language, order: &OrderView, line: &OrderItem, game: Option<&Ga
                 waits: match (copy.state, &day) {
                     (OrderUnitStatus::Waiting, Some(day)) => day.clone(),
                     (OrderUnitStatus::Waiting, None) => words.text("order.copy.waiting").to_owned(),
+                    (OrderUnitStatus::Replacing, _) => words.text("order.copy.replacing").to_owned(),
                     _ => words.text("order.copy.buying").to_owned(),
                 },
                 key: key.and_then(|key| key.key.as_ref()).map(|key| key.expose().to_owned()),
-                file: key.filter(|key| key.is_file).map(|key| key.id.to_string()),
+                file: key
+                    .filter(|key| key.is_file && !order.needs_consent && !is_acting)
+                    .map(|key| key.id.to_string()),
                 price: format::price(words, copy.price),
                 refunded: refund(words, copy),
             }
         })
         .collect()
+}
+
+/// The current wording of the consent: version, language and text.
+pub(crate) fn wording(words: Language) -> (&'static str, &'static str, &'static str) {
+    let current = Wording::current();
+    let (language, text) = current.shown(words.speech());
+    (current.version, language, text)
+}
+
+/// `POST /orders/{id}/consent`: the reader wants the keys now.
+pub(crate) async fn consent(
+    State(state): State<Arc<WebState>>,
+    Path(id): Path<String>,
+    member: SignedInUser,
+    form: Form,
+) -> Result<Response, PageError> {
+    let id = order_id(&id)?;
+    // Sent without a tick: the page asks again.
+    if !form.value("consent").is_empty() {
+        let agreed = Shop::agreed(form.value("consent"), form.value("consentLanguage"), &member.device);
+        let agreed = agreed.ok_or(PageError::BadRequest)?;
+        state.shop.consent(&member.caller, id, &agreed).await?;
+    }
+    Ok(forms::done(&format!("/orders/{id}")))
 }
 
 fn order_id(text: &str) -> Result<OrderId, PageError> {

@@ -45,6 +45,7 @@ pub(crate) async fn style(State(state): State<Arc<WebState>>, visit: Preferences
         price: Money::from_cents(cents).unwrap_or_default(),
         original: original.and_then(|cents| Money::from_cents(cents).ok()),
         discount: original.map(|_| 50),
+        lowest: None,
         in_stock,
         is_preorder,
         release: state.now(),

@@ -42,6 +42,7 @@ struct Wish {
     platforms: String,
     price: String,
     original: Option<String>,
+    lowest: Option<String>,
     is_out: bool,
     is_back: bool,
     dropped: Option<String>,
@@ -61,6 +62,7 @@ impl Wish {
                 .original_price
                 .filter(|original| *original > game.price && game.in_stock)
                 .map(|original| format::price(words, original)),
+            lowest: game.lowest_price_30d.map(|price| format::price(words, price)),
             is_out: !game.in_stock,
             is_back: wish.back_in_stock,
             dropped: wish.price_drop.map(|change| changed(words, change)),

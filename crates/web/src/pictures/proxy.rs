@@ -16,13 +16,14 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use lockstep_clock::Clock;
 use lockstep_domain::GameId;
+use lockstep_domain::catalogue::PICTURES;
+use lockstep_images::{NoPicture, Scaler, Unreadable};
 use tokio::sync::{Mutex, Semaphore};
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::fetch::{FetchError, Fetcher};
 use super::keep::Keep;
-use super::shrink::{NoSquare, Unreadable, shrink, square};
-use super::upload::NoPicture;
 use super::{COVER_WIDTHS, GALLERY_WIDTHS, THUMB_WIDTH, name_of};
 use crate::assets::FOR_EVER;
 use crate::error::PageError;
@@ -65,7 +66,7 @@ pub(crate) struct Proxy {
     failed: moka::sync::Cache<String, ()>,
     locks: Vec<Mutex<()>>,
     fetches: Semaphore,
-    shrinks: Arc<Semaphore>,
+    scaler: Scaler,
 }
 
 /// Why a picture is not available.
@@ -97,7 +98,7 @@ impl Proxy {
                 .build(),
             locks: std::iter::repeat_with(Mutex::default).take(LOCKS).collect(),
             fetches: Semaphore::new(FETCHES),
-            shrinks: Arc::new(Semaphore::new(SHRINKS)),
+            scaler: Scaler::new(SHRINKS),
         }
     }
 
@@ -148,21 +149,34 @@ impl Proxy {
 
     /// Scales a picture that a user has sent to a square of [`AVATAR_SIDE`] pixels.
     pub(crate) async fn avatar(&self, sent: Bytes) -> Result<Bytes, NoPicture> {
-        let turn = tokio::time::timeout(QUEUE, Arc::clone(&self.shrinks).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(NoPicture::Busy);
+        self.scaler.square(sent, AVATAR_SIDE, AVATAR_BYTES).await
+    }
+
+    /// An uploaded picture of a game in one width. `bytes` are read only when it is not stored yet.
+    async fn own(
+        &self,
+        address: &str,
+        width: u32,
+        widths: &[u32],
+        bytes: impl AsyncFnOnce() -> Result<Option<Vec<u8>>, PageError>,
+    ) -> Result<Option<Bytes>, PageError> {
+        let name = name_of(address, width);
+        if let Some(kept) = self.keep.get(&name).await {
+            return Ok(Some(kept));
+        }
+        let Some(bytes) = bytes().await? else {
+            return Ok(None);
         };
-        tokio::task::spawn_blocking(move || {
-            let made = square(&sent, AVATAR_SIDE, AVATAR_BYTES);
-            drop(turn);
-            made
-        })
-        .await
-        .map_err(|_| NoPicture::Unreadable)?
-        .map_err(|error| match error {
-            NoSquare::Incomplete => NoPicture::Incomplete,
-            NoSquare::Unreadable => NoPicture::Unreadable,
-        })
+        let made = self.scaler.scaled(bytes.into(), widths).await;
+        let made = made.map_err(|Unreadable| PageError::Internal)?;
+        let mut wanted = None;
+        for (made_width, bytes) in made {
+            if made_width == width {
+                wanted = Some(bytes.clone());
+            }
+            self.keep.put(name_of(address, made_width), bytes).await;
+        }
+        Ok(wanted)
     }
 
     async fn make(&self, address: &str, widths: &[u32]) -> Result<Vec<(u32, Bytes)>, Missing> {
@@ -172,18 +186,7 @@ impl Proxy {
             return Err(Missing::Busy);
         };
         let bytes = fetcher.fetch(address).await?;
-        // The blocking task holds the permit: it continues after the reader disconnects.
-        let Ok(turn) = Arc::clone(&self.shrinks).acquire_owned().await else {
-            return Err(Missing::Busy);
-        };
-        let widths = widths.to_vec();
-        let made = tokio::task::spawn_blocking(move || {
-            let made = shrink(&bytes, &widths);
-            drop(turn);
-            made
-        })
-        .await;
-        Ok(made.map_err(|_| Unreadable)??)
+        Ok(self.scaler.scaled(bytes, widths).await?)
     }
 }
 
@@ -210,9 +213,10 @@ pub(crate) async fn picture(
         None => &game.image,
         Some(i) => game.images.get(i).ok_or(PageError::NotFound)?,
     };
-    if address.starts_with("https://") || address.starts_with("http://") {
-        let widths: Vec<u32> = widths.into_iter().collect();
-        if let Ok(bytes) = state.pictures.picture(address, width, &widths).await {
+    let widths: Vec<u32> = widths.into_iter().collect();
+    if let Some(id) = uploaded(address) {
+        let read = async || Ok(state.shop.game_picture(id).await?);
+        if let Some(bytes) = state.pictures.own(address, width, &widths, read).await? {
             let headers = [
                 (header::CONTENT_TYPE, HeaderValue::from_static("image/webp")),
                 (header::CACHE_CONTROL, FOR_EVER),
@@ -220,5 +224,37 @@ pub(crate) async fn picture(
             return Ok((StatusCode::OK, headers, bytes).into_response());
         }
     }
+    if (address.starts_with("https://") || address.starts_with("http://"))
+        && let Ok(bytes) = state.pictures.picture(address, width, &widths).await
+    {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("image/webp")),
+            (header::CACHE_CONTROL, FOR_EVER),
+        ];
+        return Ok((StatusCode::OK, headers, bytes).into_response());
+    }
     Ok(covers::instead(&game.slug, place > 0))
+}
+
+/// The id in the address of an uploaded picture.
+pub(crate) fn uploaded(address: &str) -> Option<Uuid> {
+    address.strip_prefix(PICTURES)?.strip_suffix(".webp")?.parse().ok()
+}
+
+/// `GET /api/pictures/{id}.webp`: an uploaded picture as it is stored. Its address changes with every upload.
+pub(crate) async fn stored(
+    State(state): State<Arc<WebState>>,
+    Path(file): Path<String>,
+) -> Result<Response, PageError> {
+    let id = uploaded(&format!("{PICTURES}{file}")).ok_or(PageError::NotFound)?;
+    let bytes = state.shop.game_picture(id).await?.ok_or(PageError::NotFound)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("image/webp")),
+        (header::CACHE_CONTROL, FOR_EVER),
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("cross-origin"),
+        ),
+    ];
+    Ok((headers, bytes).into_response())
 }

@@ -7,7 +7,7 @@ use crate::shop::Shop;
 
 /// Paths of another router, or of pages that require an account.
 const ELSEWHERE: [&str; 6] = ["/api/", "/cart", "/wishlist", "/login", "/account", "/checkout"];
-/// Enough to visit every kind of page in both languages.
+/// Enough to visit every kind of page in every language.
 const ENOUGH: usize = 600;
 
 #[tokio::test]

@@ -8,13 +8,20 @@
 
 mod addresses;
 mod avatars;
+mod consents;
 mod counts;
 mod editions;
+mod feeds;
 mod forms;
+mod front;
 mod help;
 mod html;
 mod links;
 mod members;
 mod pages;
+mod pending_checkouts;
 mod pictures;
 mod shop;
+mod unsubscribe;
+mod vat;
+mod withdrawals;

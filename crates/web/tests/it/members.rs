@@ -32,13 +32,18 @@ async fn the_checkout_hides_search_and_menus() {
             links,
             [
                 "/",
+                "/accessibility",
                 "/apple-touch-icon.png",
                 "/cart",
                 "/checkout?lang=de",
                 "/checkout?lang=en",
+                "/checkout?lang=es",
+                "/checkout?lang=fr",
+                "/checkout?lang=pl",
                 "/help",
                 "/help#refunds",
-                "/site.webmanifest"
+                "/site.webmanifest",
+                "/withdraw"
             ]
         );
     }
@@ -52,15 +57,18 @@ async fn the_checkout_hides_search_and_menus() {
 #[tokio::test]
 async fn external_payment_pages_are_not_reached_by_a_form_redirect() {
     let shop = Shop::open().await;
+    let game = complete_game("Harbour of Glass");
+    shop.put(std::slice::from_ref(&game)).await;
     let cookies = shop.register("ada@example.org").await;
-    for (path, form) in [
-        ("/account/balance", "amount=20&key=k-1"),
-        ("/checkout/top-up", "amount=20.00&key=k-2"),
+    let order = format!("item={}:1&expected=10.00&payment=10.00&key=k-2&promo=", game.id);
+    for (path, form, leads_to) in [
+        ("/account/balance", "amount=20&key=k-1", "/account/balance?"),
+        ("/checkout", order.as_str(), "/checkout/"),
     ] {
         let answer = shop.post(path, form, &[("cookie", &cookies)]).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}: {}", answer.text());
         let to = answer.header("location").unwrap();
-        assert!(to.starts_with("/account/balance?"), "{path} redirects to {to}");
+        assert!(to.starts_with(leads_to), "{path} redirects to {to}");
         let page = shop.get_with(to, &[("cookie", &cookies)]).await;
         assert_eq!(page.header("cache-control"), Some("no-store"));
         assert!(
@@ -516,6 +524,62 @@ async fn preorders_are_labelled_from_the_cart_to_the_order() {
 }
 
 #[tokio::test]
+async fn an_order_says_that_a_faulty_key_is_being_replaced() {
+    let shop = Shop::open().await;
+    let game = complete_game("Harbour of Glass");
+    shop.put(std::slice::from_ref(&game)).await;
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    shop.db
+        .execute(
+            "with rich as (update users set balance = 100 returning id)
+             insert into transactions (user_id, type, amount, status)
+             select id, 'TOP_UP', 100, 'COMPLETED' from rich",
+        )
+        .await;
+    shop.post("/cart/add", &format!("game={}", game.id), &cookies).await;
+    let form = format!("item={}:1&expected=10.00&key=k-1&promo=", game.id);
+    let answer = shop.post("/checkout", &form, &cookies).await;
+    let order = answer.header("location").unwrap();
+    let unit = sqlx::query_scalar("select id from order_units")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    let key = shop.db.deliver(unit).await;
+    shop.db
+        .execute("update orders set status = 'PROCESSING'; update orders set status = 'COMPLETED'")
+        .await;
+    shop.cache.catch_up().await.unwrap();
+    assert!(
+        shop.get_with(order, &cookies)
+            .await
+            .page()
+            .contains("data-order=\"over\"")
+    );
+    shop.db
+        .execute(&format!(
+            "update game_keys set order_id = null, order_unit_id = null, faulty_at = now(), faulty_order_id = order_id,
+                    faulty_unit_id = order_unit_id, activated = true, activation_date = now();
+             update order_units set state = 'NEW', faulty_key_id = '{key}'"
+        ))
+        .await;
+    shop.cache.catch_up().await.unwrap();
+    let page = shop.get_with(order, &cookies).await;
+    for shown in [
+        "The key did not work; another one is being fetched",
+        "data-order=\"open\"",
+    ] {
+        assert!(page.page().contains(shown), "{shown}: {}", page.text());
+    }
+    let german = shop.get_with(order, &[cookies[0], ("accept-language", "de")]).await;
+    assert!(
+        german
+            .page()
+            .contains("Der Key funktionierte nicht; ein anderer wird geholt")
+    );
+}
+
+#[tokio::test]
 async fn wrong_promo_codes_share_one_error_and_guesses_are_limited() {
     let shop = Shop::open().await;
     let game = complete_game("Portal");
@@ -718,7 +782,6 @@ async fn forms_sent_without_a_session_lead_to_the_login_and_back() {
     let cookies = shop.register("zoltan@example.org").await;
     for (path, page) in [
         ("/checkout", "/checkout"),
-        ("/checkout/top-up", "/checkout"),
         ("/account/balance", "/account/balance"),
         ("/account/profile", "/account/profile"),
         ("/account/password", "/account/password"),

@@ -1,8 +1,10 @@
 //! Contents of pages: what they show, to whom, and what they never contain.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use lockstep_store::{Options, Store};
-use lockstep_testkit::TestDb;
+use lockstep_testkit::{DatabaseProxy, TestDb};
 
 use crate::html::{offences, values};
 use crate::shop::{Shop, complete_game};
@@ -26,7 +28,13 @@ const PAGES: [&str; 12] = [
 async fn pages_are_complete_in_every_language_and_obey_their_csp() {
     let shop = Shop::stocked().await;
     for path in PAGES {
-        for (language, foreign) in [("en", "Warenkorb"), ("de", "Wishlist")] {
+        for (language, foreign) in [
+            ("en", "Warenkorb"),
+            ("de", "Wishlist"),
+            ("fr", "Wishlist"),
+            ("es", "Wishlist"),
+            ("pl", "Wishlist"),
+        ] {
             let answer = shop.get_with(path, &[("accept-language", language)]).await;
             let page = answer.text();
             assert!(
@@ -165,7 +173,7 @@ async fn a_new_supplier_check_is_shown_at_once() {
 #[tokio::test]
 async fn a_cached_page_is_rendered_again_when_the_minute_in_it_has_passed() {
     let shop = Shop::stocked().await;
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     let at = async || {
         let answer = shop.get("/").await;
         let (tag, page) = (answer.header("etag").map(str::to_owned), answer.page().to_owned());
@@ -458,4 +466,113 @@ async fn cached_pages_use_the_price_format_of_the_readers_region() {
             assert_eq!(written(accepted).await, form, "{accepted}");
         }
     }
+}
+
+/// Name, colours and rows of the home page count with the next look at the log, also on kept pages and on error pages.
+#[tokio::test]
+async fn chosen_looks_are_on_every_page() {
+    let shop = Shop::stocked().await;
+    let usual = shop.get("/").await;
+    let usual = usual.text();
+    assert!(!usual.contains("/brand/") && usual.contains("id=\"best\"") && !usual.contains("Our picks"));
+    shop.db
+        .execute(
+            "update branding set name = 'Key <Corner>', accent_light = '#123456', shelves = '{picked,preorders}';
+             insert into picked_games (place, game_id) select 1, id from games where slug = 'filler-07'",
+        )
+        .await;
+    shop.cache.catch_up().await.unwrap();
+    let home = shop.get("/").await;
+    let home = home.text();
+    assert!(home.contains("Key &#60;Corner&#62; –"), "{home}");
+    let (_, picked) = home.split_once("id=\"picked\"").unwrap();
+    let (picked, preorders) = picked.split_once("id=\"preorders\"").unwrap();
+    assert!(picked.contains("Our picks") && picked.contains("Filler 07"), "{picked}");
+    assert!(preorders.contains("The Lantern Keepers") && !home.contains("id=\"best\""));
+    for path in ["/help", "/no/such/page", "/cart"] {
+        let page = shop.get(path).await;
+        assert!(
+            page.text().contains("Key &#60;Corner&#62;</a>"),
+            "{path}: {}",
+            page.text()
+        );
+        assert!(
+            page.text().contains("<link rel=\"stylesheet\" href=\"/brand/123456-"),
+            "{path}"
+        );
+    }
+    let (_, address) = home.split_once("<link rel=\"stylesheet\" href=\"/brand/").unwrap();
+    let (file, _) = address.split_once('"').unwrap();
+    let css = shop.get(&format!("/brand/{file}")).await;
+    assert_eq!(css.status, StatusCode::OK);
+    assert!(css.text().contains("--accent: #123456;"), "{}", css.text());
+    assert_eq!(css.header("content-type"), Some("text/css; charset=utf-8"));
+    assert_eq!(shop.get(&format!("/brand/x{file}")).await.status, StatusCode::NOT_FOUND);
+    let manifest = shop.get("/site.webmanifest").await;
+    let manifest: serde_json::Value = serde_json::from_str(manifest.text()).unwrap();
+    assert_eq!(
+        (&manifest["name"], &manifest["theme_color"]),
+        (&"Key <Corner>".into(), &"#123456".into())
+    );
+}
+
+#[tokio::test]
+async fn the_name_of_the_settings_wins() {
+    let db = TestDb::new().await;
+    let store = db.store.clone();
+    let shop = Shop::open_on(db, store, |settings| settings.shop_name_is_set = true).await;
+    shop.db
+        .execute("update branding set name = 'Key Corner', accent_dark = '#ffffff'")
+        .await;
+    shop.cache.catch_up().await.unwrap();
+    let page = shop.get("/help").await;
+    let page = page.text();
+    assert!(
+        !page.contains("Key Corner") && page.contains("/brand/0b6356-ffffff."),
+        "{page}"
+    );
+}
+
+/// What the law wants to be readable is there also while nothing can be bought, and changes when the database is back.
+#[tokio::test]
+async fn legal_pages_stay_readable_while_the_database_is_away() {
+    let db = TestDb::new().await;
+    let gate = DatabaseProxy::before(&db);
+    let options = Options {
+        acquire_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let store = Store::new(gate.url(), &options).unwrap();
+    let shop = Shop::open_on(db, store, |_| {}).await;
+    shop.db
+        .execute(
+            "insert into pages (slug, language, title, source, html, published)
+             values ('imprint', 'en', 'Imprint', 'x', '<p>We are the shop.</p>', true)",
+        )
+        .await;
+    shop.cache.catch_up().await.unwrap();
+    let before = shop.get("/pages/imprint").await;
+    assert!(before.text().contains("We are the shop."), "{}", before.text());
+
+    gate.cut();
+    let home = async { while shop.get("/").await.status != StatusCode::SERVICE_UNAVAILABLE {} };
+    tokio::time::timeout(Duration::from_secs(30), home).await.unwrap();
+    let away = shop.get("/pages/imprint").await;
+    assert_eq!(away.status, StatusCode::OK);
+    assert!(away.text().contains("We are the shop."), "{}", away.text());
+    assert!(
+        shop.get("/").await.text().contains("href=\"/pages/imprint\""),
+        "the error page leads there"
+    );
+    assert_eq!(shop.get("/pages/terms").await.status, StatusCode::NOT_FOUND);
+
+    gate.mend();
+    shop.db.execute("update pages set html = '<p>We have moved.</p>'").await;
+    let moved = async {
+        while !shop.get("/pages/imprint").await.text().contains("We have moved.") {
+            // An error means that the connections are not back yet.
+            let _again = shop.cache.catch_up().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), moved).await.unwrap();
 }

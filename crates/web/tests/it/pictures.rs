@@ -12,6 +12,7 @@ use axum::routing::get;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use lockstep_testkit::TestDb;
 
+use crate::html::values;
 use crate::shop::{Answered, Shop, complete_game};
 
 /// A picture server that counts its requests.
@@ -109,6 +110,77 @@ async fn pictures_are_scaled_to_webp_from_a_single_fetch() {
         assert_eq!(picture.width(), real);
     }
     assert_eq!(server.asked(), 3, "once through the redirect, once directly");
+}
+
+#[tokio::test]
+async fn uploaded_pictures_are_served_scaled_and_with_their_texts() {
+    let shop = shop(false).await;
+    let mut file = Cursor::new(Vec::new());
+    DynamicImage::new_rgb8(900, 600)
+        .write_to(&mut file, ImageFormat::WebP)
+        .unwrap();
+    let (cover, door) = (
+        "0192f0c1-0000-7000-8000-000000000001",
+        "0192f0c1-0000-7000-8000-000000000002",
+    );
+    let game = complete_game("Portal").with(|game| {
+        game.image = format!("/api/pictures/{cover}.webp");
+        game.images = vec![
+            format!("/api/pictures/{door}.webp"),
+            "https://img.example/2.jpg".to_owned(),
+        ];
+    });
+    shop.put(std::slice::from_ref(&game)).await;
+    for (id, alt) in [(cover, "Chell & a door"), (door, "")] {
+        sqlx::query("insert into game_pictures (game_id, address, alt, id, image) values ($1, '/api/pictures/' || $2 || '.webp', $3, $2::uuid, $4)")
+            .bind(game.id)
+            .bind(id)
+            .bind(alt)
+            .bind(file.get_ref())
+            .execute(&shop.db.sql)
+            .await
+            .unwrap();
+    }
+    sqlx::query("insert into game_pictures (game_id, address, alt) values ($1, 'https://img.example/2.jpg', 'A hall')")
+        .bind(game.id)
+        .execute(&shop.db.sql)
+        .await
+        .unwrap();
+    for (place, width, real) in [(0, 320, 320), (1, 480, 480), (1, 1280, 900)] {
+        let answer = shop.get(&format!("/images/{}/{place}/{width}.webp", game.id)).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (StatusCode::OK, Some("image/webp"))
+        );
+        let picture = image::load_from_memory_with_format(&answer.bytes, ImageFormat::WebP).unwrap();
+        assert_eq!(picture.width(), real, "{place}, {width}");
+    }
+    // As it is stored, also for front-ends on other origins.
+    let whole = shop.get(&format!("/api/pictures/{door}.webp")).await;
+    assert_eq!(&whole.bytes[..], &file.get_ref()[..]);
+    assert_eq!(whole.header("cross-origin-resource-policy"), Some("cross-origin"));
+    assert!(whole.header("cache-control").unwrap().contains("immutable"));
+    for missing in ["0192f0c1-0000-7000-8000-000000000003.webp", "x.webp", cover] {
+        assert_eq!(
+            shop.get(&format!("/api/pictures/{missing}")).await.status,
+            StatusCode::NOT_FOUND
+        );
+    }
+    // The page says what staff have written, and numbers the others.
+    let page = shop.get("/game/portal").await;
+    let texts = values(page.page(), "alt");
+    assert!(
+        texts.iter().any(|text| text == "A hall") && texts.iter().any(|text| text == "Picture 1"),
+        "{texts:?}"
+    );
+    sqlx::query("update games set images = '{}'")
+        .execute(&shop.db.sql)
+        .await
+        .unwrap();
+    shop.cache.catch_up().await.unwrap();
+    let page = shop.get("/game/portal").await;
+    let texts = values(page.page(), "alt");
+    assert!(texts.iter().any(|text| text == "Chell & a door"), "{texts:?}");
 }
 
 #[tokio::test]

@@ -5,9 +5,11 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use lockstep_cache::{Cache, Config};
 use lockstep_clock::ManualClock;
+use lockstep_domain::consent::ConsentMode;
+use lockstep_domain::law::Duties;
 use lockstep_store::Store;
 use lockstep_testkit::{NewGame, TestDb, date, shop};
-use lockstep_web::{Operator, Parts, PictureSettings, Settings, Supply};
+use lockstep_web::{FeedSettings, Operator, Parts, PictureSettings, Settings, Supply};
 use tokio::sync::watch;
 
 pub(crate) use lockstep_testkit::shop::Answered;
@@ -19,7 +21,7 @@ pub(crate) fn complete_game(title: &str) -> NewGame {
         .platforms(&["PC"])
         .with(|game| {
             game.description = format!("<p>About {}.</p>", game.slug);
-            game.image = format!("/covers/{}.svg", game.slug);
+            game.image = format!("/api/covers/{}.svg", game.slug);
             game.release_date = date("2020-05-17");
             game.service = Some("Steam".to_owned());
             game.region = Some("GLOBAL".to_owned());
@@ -45,6 +47,16 @@ impl Shop {
 
     /// A shop with other settings or another database connection.
     pub(crate) async fn open_on(db: TestDb, store: Store, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::open_under((ConsentMode::Development, Duties::default()), db, store, change).await
+    }
+
+    /// The same, with who asks for consent, and the duties of the shop.
+    pub(crate) async fn open_under(
+        law: (ConsentMode, Duties),
+        db: TestDb,
+        store: Store,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Like a real provider, its payment page is on another site.
         let payments = shop::payments(
@@ -58,7 +70,7 @@ impl Shop {
             clock: clock.clock(),
             ..shop::accounts()
         };
-        let shop = shop::process(store, Config::default(), accounts, payments).await;
+        let shop = shop::process_under(law, store, Config::default(), accounts, payments).await;
         let cache = shop.cache().clone();
         let (supply, seen) = watch::channel(Supply {
             checked_at: Some(clock.now() - chrono::TimeDelta::minutes(3)),
@@ -67,14 +79,21 @@ impl Shop {
         let mut settings = Settings {
             production: false,
             shop_name: "Lockstep".to_owned(),
+            shop_name_is_set: false,
             operator: Operator::default(),
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
+            front: None,
+            console: "/admin",
             trusted_proxies: 0,
             pictures: PictureSettings {
                 folder: folder.path().join("pictures"),
                 most_bytes: 10_000_000,
                 trusts_private_addresses: false,
+            },
+            feeds: FeedSettings {
+                folder: folder.path().join("feeds"),
+                secret: None,
             },
         };
         change(&mut settings);

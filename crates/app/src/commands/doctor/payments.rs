@@ -1,6 +1,8 @@
 //! Top-ups that need a decision by staff.
 
 use lockstep_store::Store;
+use lockstep_store::cards::{comparison, holds, inbox, incidents};
+use lockstep_store::pending_checkouts;
 use lockstep_store::top_ups::{self, Review, ToReview};
 
 use super::{Finding, NO_ANSWER};
@@ -18,6 +20,96 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
         ),
         Err(error) => findings.push(Finding::wrong("payments", error.to_string(), NO_ANSWER)),
     }
+    if let Err(error) = cards(store, findings).await {
+        findings.push(Finding::wrong("payments", error.to_string(), NO_ANSWER));
+    }
+}
+
+/// Money that goes back to cards: what needs a person, events that wait, and what the last comparison found.
+async fn cards(store: &Store, findings: &mut Vec<Finding>) -> lockstep_store::Result<()> {
+    for incident in incidents::open(store, MOST).await? {
+        let seen = format!("{} {}: {}", incident.kind, incident.reference, incident.detail);
+        let remedy = format!(
+            "decide it, then close it: POST /api/admin/payment-incidents/{}/close",
+            incident.id
+        );
+        findings.push(Finding::wrong("payments", seen, remedy));
+    }
+    if let (waiting @ 1.., since) = inbox::overdue(store).await? {
+        let since = since.map_or_else(String::new, |since| {
+            format!(" since {}", since.format("%Y-%m-%d %H:%M UTC"))
+        });
+        let seen = format!("{waiting} events of the payment provider wait to be acted on{since}");
+        findings.push(Finding::wrong(
+            "payments",
+            seen,
+            "check that a worker runs and reaches the payment provider",
+        ));
+    }
+    if let (waiting @ 1.., since) = pending_checkouts::overdue(store).await? {
+        let since = since.map_or_else(String::new, |since| {
+            format!(" since {}", since.format("%Y-%m-%d %H:%M UTC"))
+        });
+        let seen = format!("{waiting} orders are paid and not placed{since}; the money is on the balances");
+        findings.push(Finding::wrong(
+            "payments",
+            seen,
+            "check that a worker runs; its log says `could not settle a paid checkout`",
+        ));
+    }
+    if let (held @ 1.., since) = holds::waiting(store).await? {
+        let since = since.map_or_else(String::new, |since| {
+            format!(" since {}", since.format("%Y-%m-%d %H:%M UTC"))
+        });
+        let seen = format!("rules against fraud hold {held} payments{since}");
+        findings.push(Finding::note(
+            "payments",
+            seen,
+            "release or refund them: the console's room Payments, or GET /api/admin/payment-holds",
+        ));
+    }
+    let late = incidents::overdue(store).await?;
+    if late > 0 {
+        let seen = format!("{late} incidents about payments have passed the time by which they had to be decided");
+        findings.push(Finding::wrong(
+            "payments",
+            seen,
+            "decide them: GET /api/admin/payment-incidents",
+        ));
+    }
+    for provider in [lockstep_payments::STRIPE, lockstep_payments::STRIPE_SANDBOX] {
+        compared(store, provider, findings).await?;
+    }
+    Ok(())
+}
+
+/// What the last comparison with a provider found.
+async fn compared(store: &Store, provider: &str, findings: &mut Vec<Finding>) -> lockstep_store::Result<()> {
+    if let Some(last) = comparison::last(store, provider).await? {
+        let when = last.began_at.format("%Y-%m-%d %H:%M UTC");
+        for one in &last.differences {
+            let seen = format!("{} {}: {} (compared {when})", one.kind, one.reference, one.detail);
+            findings.push(Finding::wrong(
+                "payments",
+                seen,
+                "run `lockstep reconcile --fix`; what is left is for a person",
+            ));
+        }
+        if last.ended_at.is_none() {
+            let seen = format!("the comparison with Stripe that began {when} has not ended");
+            findings.push(Finding::note(
+                "payments",
+                seen,
+                "it is repeated within an hour, or run `lockstep reconcile`",
+            ));
+        } else if last.differences.is_empty() {
+            findings.push(Finding::well(
+                "payments",
+                format!("the books agreed with Stripe {when}"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Describes why a top-up needs review.

@@ -18,8 +18,8 @@ use crate::error::PageError;
 use crate::forms::{self, Field, Form};
 use crate::i18n::Language;
 use crate::layout::Layout;
-use crate::pages::checkout;
 use crate::pages::form_page::notice;
+use crate::pages::top_up;
 use crate::pictures::Picture;
 use crate::session::SignedInUser;
 use crate::titles::Title;
@@ -50,10 +50,12 @@ struct BalancePage {
 /// The page that leads to the provider's page.
 #[derive(Template)]
 #[template(path = "account/pay.html")]
-struct PayPage {
-    layout: Layout,
-    amount: String,
-    address: String,
+pub(crate) struct PayPage {
+    pub(crate) layout: Layout,
+    pub(crate) amount: String,
+    pub(crate) address: String,
+    /// Where it is cancelled.
+    pub(crate) back: &'static str,
 }
 
 /// A transaction in the list.
@@ -126,6 +128,16 @@ pub(crate) async fn page(
     let mut message = notice(words, &visit);
     let mut after = After::default();
     if let Some(top_up) = named(&visit, &member).await? {
+        // The payment of an order: what became of it stands there.
+        match member.context.pending_checkout(top_up.id).await {
+            Ok(_) => {
+                let is_cancelled = visit.pairs().any(|(name, _)| name == "cancelled");
+                let what = if is_cancelled { "?cancelled=1" } else { "" };
+                return Ok(forms::done(&format!("/checkout/{}{what}", top_up.id)));
+            }
+            Err(ShopError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         let amount = format::price(words, top_up.amount);
         let says = |what| visit.pairs().any(|(name, _)| name == what);
         let is_leaving = says("pay");
@@ -151,6 +163,7 @@ pub(crate) async fn page(
                     layout: Layout::of_reader(&state, &visit, &member.context).await?,
                     amount,
                     address,
+                    back: "/account/balance",
                 };
                 return Ok(page::secret(StatusCode::OK, page.render()?));
             }
@@ -170,7 +183,7 @@ pub(crate) async fn page(
 }
 
 /// The amount that was paid, in the reader's format if it is in euro.
-fn payment(words: Language, paid: &OtherPayment) -> String {
+pub(crate) fn payment(words: Language, paid: &OtherPayment) -> String {
     if paid.currency == "EUR" {
         format::price(words, paid.amount)
     } else {
@@ -197,6 +210,7 @@ async fn show(
     let words = visit.language;
     let bookings = member.context.transactions(Slice::NEWEST).await?;
     let in_review = member.context.top_ups_in_review().await?;
+    let is_held = member.context.is_payment_held().await?;
     let in_review = in_review.iter().filter_map(|top_up| {
         let paid = payment(words, top_up.other_payment.as_ref()?);
         Some(words.with_all("top_up.in_review", &[&paid, &format::price(words, top_up.amount)]))
@@ -210,7 +224,9 @@ async fn show(
         amount: amount_field(words, form),
         key: Uuid::new_v4(),
         is_waiting: after.is_waiting,
-        in_review: in_review.collect(),
+        in_review: in_review
+            .chain(is_held.then(|| words.text("top_up.held").to_owned()))
+            .collect(),
         pay: after.pay,
         has_cart: after.has_cart,
         bookings: bookings.iter().map(|booking| Booking::new(words, booking)).collect(),
@@ -250,7 +266,7 @@ pub(crate) async fn top_up(
 ) -> Result<Response, PageError> {
     let key = Idempotency::new(form.value("key")).ok_or(PageError::BadRequest)?;
     match amount(form.value("amount")) {
-        Some(amount) => match checkout::begin(&state, &visit, &member, amount, &key).await? {
+        Some(amount) => match top_up::begin(&state, &visit, &member, amount, &key).await? {
             Ok(to) => return Ok(to),
             Err(why) => form.wrong("amount", why),
         },

@@ -14,7 +14,7 @@ use super::uploaded::id_in;
 use crate::WebState;
 use crate::error::PageError;
 use crate::forms::{self, Form};
-use crate::pictures::upload::Upload;
+use crate::pictures::upload::{Upload, text_of};
 use crate::session::SignedInUser;
 use crate::visit::Preferences;
 
@@ -39,7 +39,7 @@ pub(crate) async fn set(
                     state.shop.set_picture(&member.caller, &image).await?;
                     return Ok(forms::done("/account/profile?done=picture"));
                 }
-                Err(why) => form.wrong("picture", visit.language.text(why.text())),
+                Err(why) => form.wrong("picture", visit.language.text(text_of(why))),
             }
         }
         Err(error) => form.refuse_shop(visit.language, error, &[])?,

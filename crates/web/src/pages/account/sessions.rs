@@ -117,7 +117,11 @@ pub(crate) async fn page(
             .into_iter()
             .map(|session| Place {
                 id: session.id,
-                device: device(words, session.user_agent.as_deref()),
+                device: if session.is_of_staff {
+                    words.text("sessions.staff").to_owned()
+                } else {
+                    device(words, session.user_agent.as_deref())
+                },
                 address: address(session.address),
                 used: Moment::ago(words, session.last_used_at, now),
                 is_this: session.id == member.caller.session(),

@@ -1,0 +1,2 @@
+drop index mail_outbox_claim_idx;
+alter index mail_outbox_claim_ordinary_idx rename to mail_outbox_claim_idx;

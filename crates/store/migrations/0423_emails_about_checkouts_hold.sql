@@ -1,0 +1,2 @@
+-- The rule of 0422_emails_about_checkouts.sql holds for every row: checked while e-mails are queued and sent.
+alter table mail_outbox validate constraint mail_outbox_kind_known;
