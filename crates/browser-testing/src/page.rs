@@ -28,6 +28,10 @@ const find = (what) => all(what)[0];
 /// Protocol errors of an evaluation during a navigation.
 const BETWEEN_DOCUMENTS: &[&str] = &["navigated or closed", "context was destroyed", "Cannot find context"];
 
+/// Whether the document has been painted. Chromium drops clicks and keys that come before, and gives the focus to an element with
+/// `autofocus` just before it paints; on a busy machine all that may be some time after a document has loaded.
+const PAINTED: &str = "performance.getEntriesByName('first-contentful-paint').length > 0";
+
 /// Largest height of a screenshot, in CSS pixels.
 const TALLEST: f64 = 8000.0;
 
@@ -163,7 +167,7 @@ impl Page {
         self.wait(
             &format!("the page {start}"),
             &format!(
-                "document.readyState === 'complete' && location.pathname.startsWith({})",
+                "document.readyState === 'complete' && {PAINTED} && location.pathname.startsWith({})",
                 json!(start)
             ),
         );
@@ -445,6 +449,7 @@ impl Page {
             self.path(),
             self.text()
         );
+        self.wait("its first paint", PAINTED);
     }
 
     /// The value of an expression over the first matching element `e`.

@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep};
 /// How long a process may take to find the primary after there is one again.
 const SOON: Duration = Duration::from_secs(30);
 
+/// Writes, rather than asking for readiness, whose answers are shared for a moment: one from before a switchover would do.
 async fn until_written(store: &Store) {
     let began = Instant::now();
-    while let Err(error) = store.ping().await {
+    while let Err(error) = backups::note(store, "here").await {
         assert!(began.elapsed() < SOON, "no write within {SOON:?}: {error:?}");
         sleep(Duration::from_millis(50)).await;
     }
