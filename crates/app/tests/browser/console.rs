@@ -408,6 +408,8 @@ fn support_acts_as_a_customer_and_ends_it() {
         let check = |name: &str| {
             if visitor.scripts {
                 check(&page, name, &visitor);
+            } else {
+                assert_eq!(page.overflow(), Vec::<String>::new(), "{name}");
             }
         };
         page.goto(&format!("/admin/search?q={customer}"));
