@@ -75,9 +75,10 @@ async function buy() {
   await open(page, `${shop}/checkout`);
   const consent = await page.$("input[name=consent]");
   await consent?.click();
-  await submit(page, "form[method=post] button.whole");
-  // The sandbox's page of cards.
-  await submit(page, "form[method=post] button");
+  // It leads over a page of the shop to the sandbox's page of cards.
+  await page.click("form[method=post] button.whole");
+  await page.waitForSelector("input[name=card]");
+  await page.click("form[method=post] button");
   await page.waitForFunction(() => location.pathname.startsWith("/orders/"), { timeout: 60_000 });
   await shopper.close();
 }
