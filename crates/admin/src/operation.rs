@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use lockstep_auth::Admin;
+use lockstep_domain::language::Sentence;
 use lockstep_store::Result;
 
 use crate::BackOffice;
@@ -32,17 +33,17 @@ pub enum CheckState {
     Wrong,
 }
 
-/// What a check found, in the words of `lockstep doctor`.
+/// What a check of `lockstep doctor` found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What was checked.
+    /// What was checked, as `lockstep doctor` names it.
     pub what: &'static str,
     /// How it ended.
     pub state: CheckState,
     /// What was seen.
-    pub seen: String,
+    pub seen: Sentence,
     /// What to do.
-    pub remedy: Option<String>,
+    pub remedy: Option<Sentence>,
 }
 
 /// What a shop needs before it sells.

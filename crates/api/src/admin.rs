@@ -15,7 +15,9 @@ mod g2a_settings;
 mod game_images;
 mod games;
 mod holds;
+mod impersonations;
 mod keys;
+mod logo;
 mod money;
 mod orders;
 mod people;
@@ -85,6 +87,8 @@ pub(crate) fn description() -> utoipa::openapi::OpenApi {
     description.merge(users::Description::openapi());
     description.merge(blog::Description::openapi());
     description.merge(branding::Description::openapi());
+    description.merge(logo::Description::openapi());
+    description.merge(impersonations::Description::openapi());
     description.merge(email_queue::Description::openapi());
     description.merge(email_settings::Description::openapi());
     description.merge(email_templates::Description::openapi());
@@ -112,6 +116,8 @@ pub(crate) fn routes() -> Vec<StaffRoute> {
     routes.extend(people::routes());
     routes.extend(catalogue::routes());
     routes.extend(game_images::routes());
+    routes.extend(logo::routes());
+    routes.extend(impersonations::routes());
     routes.extend(money::routes());
     routes.extend(cards::routes());
     routes.extend(withdrawals::routes());

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use lockstep_clock::Clock;
+use lockstep_domain::language::Sentence;
 use lockstep_g2a::Client;
 use lockstep_store::Store;
 use tokio_util::sync::CancellationToken;
+
+use crate::words::{english, say};
 
 /// Interval between two comparisons.
 const EVERY: Duration = Duration::from_mins(1);
@@ -39,21 +42,21 @@ pub(crate) fn judge(ahead: TimeDelta) -> Agreement {
     }
 }
 
-/// Describes the difference for people.
-pub(crate) fn in_words(whose: &str, ahead: TimeDelta) -> String {
-    let direction = if ahead > TimeDelta::zero() {
-        "behind"
-    } else {
-        "ahead of"
-    };
+/// Describes the difference for people; `whose` is the key of a text.
+pub(crate) fn in_words(whose: &'static str, ahead: TimeDelta) -> Sentence {
     let off = ahead.abs();
     let amount = match (off.num_days(), off.num_hours(), off.num_minutes()) {
-        (days, ..) if days >= 2 => format!("{days} days"),
-        (_, hours, _) if hours >= 2 => format!("{hours} hours"),
-        (.., minutes) if minutes >= 2 => format!("{minutes} minutes"),
-        _ => format!("{} seconds", off.num_seconds()),
+        (days, ..) if days >= 2 => say!("doctor.clock.days", days),
+        (_, hours, _) if hours >= 2 => say!("doctor.clock.hours", hours),
+        (.., minutes) if minutes >= 2 => say!("doctor.clock.minutes", minutes),
+        _ => say!("doctor.clock.seconds", off.num_seconds()),
     };
-    format!("this machine's clock is {amount} {direction} {whose}")
+    let whose = Sentence::from(whose);
+    if ahead > TimeDelta::zero() {
+        say!("doctor.clock.behind", amount, whose)
+    } else {
+        say!("doctor.clock.ahead", amount, whose)
+    }
 }
 
 /// Compares `clock` with the others every minute until `stop` is cancelled, and logs each change of the judgement.
@@ -63,8 +66,8 @@ pub(crate) async fn watch(store: Store, clock: Clock, client: Option<Client>, st
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         let clocks = [
-            ("the database's", store.clock_ahead(&clock).await.ok()),
-            ("G2A's", client.as_ref().and_then(Client::clock_ahead)),
+            ("doctor.clock.database", store.clock_ahead(&clock).await.ok()),
+            ("doctor.clock.g2a", client.as_ref().and_then(Client::clock_ahead)),
         ];
         for ((whose, ahead), logged) in clocks.into_iter().zip(&mut logged) {
             let Some(ahead) = ahead else { continue };
@@ -77,8 +80,9 @@ pub(crate) async fn watch(store: Store, clock: Clock, client: Option<Client>, st
     }
 }
 
-fn log_change(whose: &str, ahead: TimeDelta, agreement: Agreement) {
-    let words = in_words(whose, ahead);
+fn log_change(whose: &'static str, ahead: TimeDelta, agreement: Agreement) {
+    let words = english(&in_words(whose, ahead));
+    let whose = english(&whose.into());
     match agreement {
         Agreement::Agrees => tracing::info!("this machine's clock agrees with {whose} again"),
         Agreement::Off => tracing::warn!("{words}; synchronise both with NTP"),
@@ -100,11 +104,11 @@ mod tests {
             assert_eq!(judge(TimeDelta::seconds(300 * sign)), Agreement::Wrong);
         }
         assert_eq!(
-            in_words("the database's", TimeDelta::days(400)),
+            english(&in_words("doctor.clock.database", TimeDelta::days(400))),
             "this machine's clock is 400 days behind the database's"
         );
         assert_eq!(
-            in_words("G2A's", TimeDelta::seconds(-75)),
+            english(&in_words("doctor.clock.g2a", TimeDelta::seconds(-75))),
             "this machine's clock is 75 seconds ahead of G2A's"
         );
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
+use lockstep_domain::language::Sentence;
 use lockstep_store::fulfilment::keys;
 use lockstep_store::instances::{self, Instance, LEASE, Running};
 use lockstep_store::{Store, StoreError};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use crate::config::{Config, PaymentProvider, Supplier};
 use crate::secrets::Secrets;
+use crate::words::{english, say};
 
 /// How often a process records that it runs.
 const RENEW: Duration = Duration::from_secs(3);
@@ -139,7 +141,7 @@ fn provider(provider: &PaymentProvider) -> String {
 }
 
 /// The settings in which another process differs, in words.
-fn differences(ours: &[Setting], other: &Running) -> Vec<String> {
+fn differences(ours: &[Setting], other: &Running) -> Vec<Sentence> {
     let theirs = &other.instance.settings;
     let differs = |setting: &&Setting| {
         theirs
@@ -151,9 +153,9 @@ fn differences(ours: &[Setting], other: &Running) -> Vec<String> {
         match (setting.is_secret, theirs.get(setting.name)) {
             (false, Some(value)) => {
                 let ours = setting.accepted.first().map_or("", String::as_str);
-                format!("{} is {ours} here and {value} at {name}", setting.name)
+                say!("doctor.instances.here", setting.name, ours, value, name)
             }
-            _ => format!("{} is another one here than at {name}", setting.name),
+            _ => say!("doctor.instances.other", setting.name, name),
         }
     };
     // With another secret every hash differs, so the other hashes reveal nothing.
@@ -181,7 +183,7 @@ enum Attempt {
     /// The secret that currently seals keys is not on the list.
     OtherSecret,
     /// A process with different settings was seen recently.
-    Differs(Vec<(Uuid, DateTime<Utc>, Vec<String>)>),
+    Differs(Vec<(Uuid, DateTime<Utc>, Vec<Sentence>)>),
 }
 
 /// Joins the running processes.
@@ -212,19 +214,19 @@ pub(crate) async fn join(config: &Config, secrets: &Secrets, store: &Store) -> R
             .context("looking at other instances")?
         {
             Attempt::Begun => break,
-            Attempt::OtherSecret => bail!(OTHER_SECRET),
+            Attempt::OtherSecret => bail!(english(&OTHER_SECRET.into())),
             Attempt::Differs(others) => others,
         };
         let alive = others
             .iter()
             .find(|(id, seen_at, _)| *first_seen.entry(*id).or_insert(*seen_at) < *seen_at);
         if let Some((.., differences)) = alive {
-            bail!("{}; {CURE}", differences.join("; "));
+            bail!("{}; {CURE}", in_words(differences));
         }
         if began.elapsed() > 2 * LEASE {
-            let all: BTreeSet<&String> = others.iter().flat_map(|(.., differences)| differences).collect();
-            let all: Vec<&str> = all.into_iter().map(String::as_str).collect();
-            bail!("{}; {CURE}", all.join("; "));
+            let all = others.iter().flat_map(|(.., differences)| differences);
+            let all: BTreeSet<String> = all.map(english).collect();
+            bail!("{}; {CURE}", Vec::from_iter(all).join("; "));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -237,9 +239,12 @@ pub(crate) async fn join(config: &Config, secrets: &Secrets, store: &Store) -> R
 
 const CURE: &str = "all instances of a shop need the same; set it here as it is there, or stop the others first";
 
-const OTHER_SECRET: &str = "LOCKSTEP_KEY_SECRET does not hold the secret that this database's keys are sealed with; add \
-    that one to the end of the list. If it is lost for ever, `lockstep keys accept`, or `--accept-lost-keys` at a start, takes this one from now on, and the \
-    keys that were sealed with the other cannot be shown any more";
+const OTHER_SECRET: &str = "doctor.instances.other_secret";
+
+fn in_words(differences: &[Sentence]) -> String {
+    let words: Vec<String> = differences.iter().map(english).collect();
+    words.join("; ")
+}
 
 async fn begin(
     store: &Store,
@@ -291,7 +296,7 @@ async fn refuse_keys_of_another(secrets: &Secrets, store: &Store) -> Result<()> 
     let sample = keys::page(store, None, SAMPLE).await.context("reading keys")?;
     let opens = |(id, sealed): &(_, Vec<u8>)| secrets.keys.open(&keys::place(*id), sealed).is_ok();
     if !sample.is_empty() && !sample.iter().any(opens) {
-        bail!(OTHER_SECRET);
+        bail!(english(&OTHER_SECRET.into()));
     }
     Ok(())
 }
@@ -341,13 +346,14 @@ impl Membership {
         Ok(others
             .iter()
             .flat_map(|other| differences(&self.settings, other))
+            .map(|difference| english(&difference))
             .collect())
     }
 }
 
 /// Compares this configuration with the running processes: how many run, and in what they differ. Secrets are compared
 /// if they exist; none are generated.
-pub(crate) async fn compare(config: &Config, store: &Store) -> Result<(usize, Vec<String>)> {
+pub(crate) async fn compare(config: &Config, store: &Store) -> Result<(usize, Vec<Sentence>)> {
     let secrets = Secrets::known(config)?;
     let settings = settings(config, secrets.as_ref());
     let marks = settings.iter().find(|setting| setting.name == KEY_SECRET);
@@ -362,7 +368,7 @@ pub(crate) async fn compare(config: &Config, store: &Store) -> Result<(usize, Ve
             })
         })
         .await?;
-    let mut found: Vec<String> = others.iter().flat_map(|other| differences(&settings, other)).collect();
+    let mut found: Vec<Sentence> = others.iter().flat_map(|other| differences(&settings, other)).collect();
     for (a, other) in others.iter().enumerate() {
         for third in &others[a + 1..] {
             found.extend(between(&other.instance, &third.instance));
@@ -372,14 +378,14 @@ pub(crate) async fn compare(config: &Config, store: &Store) -> Result<(usize, Ve
         && let (Some(marks), Some(in_use)) = (marks, in_use)
         && !marks.accepted.contains(&in_use)
     {
-        found.push(OTHER_SECRET.to_owned());
+        found.push(OTHER_SECRET.into());
     }
     Ok((others.len(), found))
 }
 
 /// The plain settings in which two other processes differ. Hashes of secrets are left out: a list that is being changed
 /// makes them differ, and only a process with the secret can judge that.
-fn between(one: &Instance, two: &Instance) -> Vec<String> {
+fn between(one: &Instance, two: &Instance) -> Vec<Sentence> {
     let plain = |instance: &Instance| -> BTreeMap<String, String> {
         let is_plain = |value: &String| !is_mark(value);
         instance
@@ -394,7 +400,7 @@ fn between(one: &Instance, two: &Instance) -> Vec<String> {
         .into_iter()
         .filter_map(|(name, value)| {
             let other = theirs.get(&name).filter(|other| **other != value)?;
-            Some(format!("{name} is {value} at {} and {other} at {}", one.name, two.name))
+            Some(say!("doctor.instances.between", name, value, one.name, other, two.name))
         })
         .collect()
 }
@@ -409,9 +415,9 @@ pub(crate) async fn refuse_to_differ(config: &Config, store: &Store) -> Result<(
     let others = store
         .tx("instances.others", |tx| Box::pin(instances::others(tx, Uuid::nil())))
         .await?;
-    let found: Vec<String> = others.iter().flat_map(|other| differences(&settings, other)).collect();
+    let found: Vec<Sentence> = others.iter().flat_map(|other| differences(&settings, other)).collect();
     if !found.is_empty() {
-        bail!("{}; {CURE}", found.join("; "));
+        bail!("{}; {CURE}", in_words(&found));
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ mod supplier_calls;
 mod supply;
 mod sweeping;
 mod verifying;
+mod words;
 
 use std::process::ExitCode;
 

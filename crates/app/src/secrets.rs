@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use lockstep_auth::{Keys, TokenSecrets};
 use lockstep_clock::Random;
+use lockstep_domain::language::Sentence;
 use lockstep_store::Store;
 use lockstep_store::instances::something_is_sealed;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::words::{english, say};
 
 /// The file of generated secrets in the data folder, mode 0600.
 const FILE: &str = "secrets.toml";
@@ -51,7 +53,7 @@ impl Secrets {
                 .tx("secrets.lost", |tx| Box::pin(something_is_sealed(tx)))
                 .await
                 .context("looking whether something is sealed")?;
-            ensure!(!sealed || config.accept_lost_keys, lost(&path));
+            ensure!(!sealed || config.accept_lost_keys, english(&lost(&path)));
         }
         let secrets = Self::read_or_make(config)?;
         store.seal_mail_with(secrets.keys.clone());
@@ -108,13 +110,8 @@ impl Secrets {
 }
 
 /// The error for a missing file of secrets, with the remedy.
-pub(crate) fn lost(path: &Path) -> String {
-    format!(
-        "{} is missing, and this database holds game keys, second factors or e-mails that were sealed with the secret in \
-         it. Without that secret they cannot be read: sold keys cannot be shown. Restore the file (every `lockstep backup` holds it), or set LOCKSTEP_KEY_SECRET to the secret that was used. If it is lost for ever, \
-         `lockstep serve --accept-lost-keys` makes new secrets and goes on without what was sealed",
-        path.display()
-    )
+pub(crate) fn lost(path: &Path) -> Sentence {
+    say!("doctor.secrets.lost", path.display())
 }
 
 /// The path of the generated secrets.

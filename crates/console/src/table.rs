@@ -24,7 +24,7 @@ pub(crate) use views::{Views, query_of};
 /// What stands in a cell.
 pub(crate) enum Cell {
     Text(String),
-    /// A text of the program's own, which is English in every language of the page.
+    /// A text of another program, which is English in every language of the page.
     English(String),
     /// The name of the row, which leads to its page.
     Main(String),

@@ -234,9 +234,91 @@ pub fn filled(text: &str, values: &[&dyn Display]) -> String {
     out
 }
 
+/// A sentence that is told in the language of whoever reads it: the key of a text, and the values of its placeholders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    /// Empty if somebody else said it.
+    key: &'static str,
+    values: Vec<Value>,
+}
+
+/// A value in a [`Sentence`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// The same in every language.
+    Text(String),
+    /// Part of the sentence.
+    Part(Sentence),
+}
+
+impl Sentence {
+    /// The text under `key`, its placeholders filled with `values` in order.
+    pub const fn new(key: &'static str, values: Vec<Value>) -> Self {
+        Self { key, values }
+    }
+
+    /// What somebody else said (PostgreSQL, a payment provider): told as it is.
+    pub fn verbatim(text: impl Display) -> Self {
+        Self::new("", vec![Value::Text(text.to_string())])
+    }
+
+    /// Whether it is told as it is in every language.
+    pub const fn is_verbatim(&self) -> bool {
+        self.key.is_empty()
+    }
+
+    /// The sentence in the language of the texts that `text` finds by their keys.
+    pub fn told<'a>(&self, text: &impl Fn(&'static str) -> &'a str) -> String {
+        let values: Vec<String> = (self.values.iter())
+            .map(|value| match value {
+                Value::Text(text) => text.clone(),
+                Value::Part(part) => part.told(text),
+            })
+            .collect();
+        if self.is_verbatim() {
+            return values.concat();
+        }
+        let values: Vec<&dyn Display> = values.iter().map(|value| value as &dyn Display).collect();
+        filled(text(self.key), &values)
+    }
+}
+
+impl From<&'static str> for Sentence {
+    /// The text under a key, without placeholders.
+    fn from(key: &'static str) -> Self {
+        Self::new(key, Vec::new())
+    }
+}
+
+impl<T: Display + ?Sized> From<&T> for Value {
+    fn from(value: &T) -> Self {
+        Self::Text(value.to_string())
+    }
+}
+
+impl From<&Sentence> for Value {
+    fn from(part: &Sentence) -> Self {
+        Self::Part(part.clone())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_is_told_with_its_parts_and_foreign_text_as_it_is() {
+        let text = |key: &str| match key {
+            "disk" => "{} MiB for {}",
+            _ => "the folder {}",
+        };
+        let part = Sentence::new("folder", vec!["./data".into()]);
+        let sentence = Sentence::new("disk", vec![(&7).into(), (&part).into()]);
+        assert_eq!(sentence.told(&text), "7 MiB for the folder ./data");
+        let foreign = Sentence::verbatim("FATAL: {} disk");
+        assert_eq!(foreign.told(&text), "FATAL: {} disk");
+        assert!(foreign.is_verbatim() && !sentence.is_verbatim());
+    }
 
     #[test]
     fn preferred_supported_language_is_chosen() {

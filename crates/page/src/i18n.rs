@@ -6,7 +6,7 @@
 //! each other and with the keys that templates and sources use, so a missing text fails a test.
 //!
 //! **What is in which language** is decided by file. `common`, `shop`, `help` and `account` are what shoppers read, and
-//! exist in every language. `console`, `system`, `content` and `catalogue` are what only staff read, and exist in
+//! exist in every language. `console`, `system`, `content`, `catalogue`, `payments` and `doctor` are what only staff read, and exist in
 //! English and German; a page of the console reads no other language ([`Preferences::of_console`]), so that for readers of
 //! French, Spanish or Polish it is in English, or in German if their browser accepts that too. A text that both the shop
 //! and the console show is in a file of the shop.
@@ -16,7 +16,7 @@
 use std::fmt::{self, Display};
 use std::sync::LazyLock;
 
-use lockstep_domain::language::{Language as Speech, Texts, filled, texts};
+use lockstep_domain::language::{Language as Speech, Sentence, Texts, filled, texts};
 use lockstep_domain::money_form::MoneyForm;
 
 /// What shoppers read, in one language.
@@ -41,7 +41,8 @@ macro_rules! all_files {
             include_str!(concat!("../messages/", $language, "/system.txt")),
             include_str!(concat!("../messages/", $language, "/content.txt")),
             include_str!(concat!("../messages/", $language, "/catalogue.txt")),
-            include_str!(concat!("../messages/", $language, "/payments.txt"))
+            include_str!(concat!("../messages/", $language, "/payments.txt")),
+            include_str!(concat!("../messages/", $language, "/doctor.txt"))
         )
     };
 }
@@ -181,6 +182,11 @@ impl Language {
     /// The text with its placeholders filled in order.
     pub fn with_all(self, key: &str, values: &[&dyn Display]) -> String {
         filled(self.text(key), values)
+    }
+
+    /// A sentence in this language.
+    pub fn tell(self, sentence: &Sentence) -> String {
+        sentence.told(&|key| self.text(key))
     }
 
     /// The text for a number of something.

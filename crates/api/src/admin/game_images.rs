@@ -49,7 +49,7 @@ pub(crate) fn is_upload(path: &str) -> bool {
     let id = path
         .strip_prefix("/api/admin/games/")
         .and_then(|rest| rest.strip_suffix("/images"));
-    id.is_some_and(|id| !id.contains('/'))
+    id.is_some_and(|id| !id.contains('/')) || path == super::logo::LOGO
 }
 
 /// A picture in a form.

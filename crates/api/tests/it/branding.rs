@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::catalogue_by_staff::{fields, root};
+use crate::game_images::{png, upload};
 use crate::permissions::member;
 use crate::shop::{NewGame, Shop};
 
@@ -91,4 +92,37 @@ async fn the_name_of_the_settings_is_shown_beside_the_chosen_one() {
     let shop = Shop::open_with_office(|office| office.with_shop_name(Some("By Settings".to_owned()))).await;
     let root = root(&shop).await;
     assert_eq!(root.get(BRANDING).await.data()["nameOfSettings"], "By Settings");
+}
+
+#[tokio::test]
+async fn a_logo_is_uploaded_shown_replaced_and_removed() {
+    let shop = Shop::open().await;
+    let staff = member(&shop, "CONTENT").await;
+    let path = "/api/admin/settings/branding/logo";
+    assert_eq!(staff.get(path).await.failure(), (404, "not_found".to_owned()));
+    let made = upload(&staff, path, &png(960, 100), "").await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let first = made.json()["data"].take();
+    assert_eq!(
+        first,
+        json!({"id": first["id"], "url": format!("http://127.0.0.1:8080/api/logo/{}.png", first["id"].as_str().unwrap()),
+               "width": 480, "height": 50, "plateLight": first["plateLight"], "plateDark": first["plateDark"]})
+    );
+    assert_eq!(staff.get(path).await.data(), first);
+    let second = upload(&staff, path, &png(100, 100), "").await.json()["data"].take();
+    assert_ne!(second["id"], first["id"]);
+    // Neither of these replaces it.
+    for (file, failure) in [
+        (png(2_000, 20), (400, "logo_shape")),
+        (b"no picture".to_vec(), (400, "picture_unreadable")),
+        (vec![0; 2 * 1024 * 1024 + 1], (413, "payload_too_large")),
+    ] {
+        let refused = upload(&staff, path, &file, "").await;
+        assert_eq!(refused.failure(), (failure.0, failure.1.to_owned()));
+    }
+    let no_form = staff.post(path, json!({})).await;
+    assert_eq!(no_form.failure(), (400, "invalid_body".to_owned()));
+    assert_eq!(staff.get(path).await.data(), second);
+    assert_eq!(staff.delete(path).await.status, 200);
+    assert_eq!(staff.get(path).await.failure(), (404, "not_found".to_owned()));
 }

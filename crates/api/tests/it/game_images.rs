@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::permissions::member;
 use crate::shop::{Answered, NewGame, Shop};
 
-fn png(width: u32, height: u32) -> Vec<u8> {
+pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
     let pixels = RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([x.to_le_bytes()[0], y.to_le_bytes()[0], 90])
@@ -19,7 +19,7 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// Sends a file and a text as a front-end's `FormData`.
-async fn upload(client: &Client<'_>, path: &str, file: &[u8], alt: &str) -> Answered {
+pub(crate) async fn upload(client: &Client<'_>, path: &str, file: &[u8], alt: &str) -> Answered {
     let mut body = format!(
         "--edge\r\nContent-Disposition: form-data; name=\"alt\"\r\n\r\n{alt}\r\n\
          --edge\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n"

@@ -171,3 +171,48 @@ async fn what_gets_around_the_list_is_refused_by_the_use_cases_and_the_database(
     assert_eq!(placed.unwrap_err().to_string(), AuthError::Impersonation.to_string());
     assert_eq!(shop.db.count("orders").await, 0);
 }
+
+#[tokio::test]
+async fn staff_act_as_a_customer_by_the_api_and_as_nobody_of_the_staff() {
+    let shop = Shop::open().await;
+    let staff = member(&shop, "SUPPORT").await;
+    let customer = shop.db.user("ada@example.org", "100").await;
+    let path = format!("/api/admin/users/{customer}/impersonations");
+    let began = staff.post(&path, json!({"reason": " A question "})).await;
+    assert_eq!(began.status, 201, "{}", began.text());
+    let session = began.json()["data"].take();
+    assert!(session["expiresAt"].is_string(), "{session}");
+    let client = Client::new(&shop);
+    client.set_token(session["token"].as_str());
+    assert_eq!(client.get("/api/user/profile").await.data()["email"], "ada@example.org");
+    assert_eq!(
+        client.post("/api/orders", json!({})).await.failure(),
+        (403, "impersonation".to_owned())
+    );
+    let reason: String = sqlx::query_scalar("select reason from impersonations")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    assert_eq!(reason, "A question");
+    // Another one ends the first.
+    let again = staff.post(&path, json!({"reason": "Another"})).await;
+    assert_eq!(again.status, 201, "{}", again.text());
+    assert_eq!(client.get("/api/user/profile").await.status, 401);
+
+    let owner = member(&shop, "OWNER").await;
+    let colleague: uuid::Uuid = sqlx::query_scalar("select id from users where email = 'support@example.org'")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    let body = json!({"reason": "A question"});
+    let refused = owner
+        .post(&format!("/api/admin/users/{colleague}/impersonations"), body.clone())
+        .await;
+    assert_eq!(refused.failure(), (403, "on_staff".to_owned()));
+    let nobody = format!("/api/admin/users/{}/impersonations", uuid::Uuid::new_v4());
+    assert_eq!(
+        owner.post(&nobody, body).await.failure(),
+        (404, "account_not_found".to_owned())
+    );
+    assert_eq!(staff.post(&path, json!({"reason": " "})).await.status, 400);
+}

@@ -36,6 +36,7 @@ use chrono::{DateTime, Utc};
 use lockstep_admin::FirstStep;
 use lockstep_domain::admin::SupplierEnvironment;
 use lockstep_domain::consent::ConsentMode;
+use lockstep_domain::language::Sentence;
 use lockstep_domain::law::Duty;
 use lockstep_store::Store;
 use lockstep_store::admin::g2a_settings;
@@ -47,6 +48,7 @@ use crate::config::{Config, Supplier as Configured, operator};
 use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::supplier::{Supplier, accounts};
+use crate::words::{english, say};
 
 pub(crate) use payments::{in_words as top_up_in_words, remedy as remedy_of_top_up};
 
@@ -56,10 +58,11 @@ pub(crate) struct Finding {
     pub(crate) what: &'static str,
     pub(crate) state: State,
     /// What the check found.
-    pub(crate) seen: String,
+    #[serde(serialize_with = "in_english")]
+    pub(crate) seen: Sentence,
     /// What to do about it, if there is a problem.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) remedy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_english_too")]
+    pub(crate) remedy: Option<Sentence>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,7 +74,7 @@ pub(crate) enum State {
 }
 
 impl Finding {
-    fn well(what: &'static str, seen: impl Into<String>) -> Self {
+    fn well(what: &'static str, seen: impl Into<Sentence>) -> Self {
         Self {
             what,
             state: State::Well,
@@ -80,7 +83,12 @@ impl Finding {
         }
     }
 
-    fn note(what: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
+    /// The check could not be made.
+    fn failed(what: &'static str, error: impl std::fmt::Display) -> Self {
+        Self::wrong(what, Sentence::verbatim(error), NO_ANSWER)
+    }
+
+    fn note(what: &'static str, seen: impl Into<Sentence>, remedy: impl Into<Sentence>) -> Self {
         Self {
             what,
             state: State::Note,
@@ -89,7 +97,7 @@ impl Finding {
         }
     }
 
-    fn wrong(what: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
+    fn wrong(what: &'static str, seen: impl Into<Sentence>, remedy: impl Into<Sentence>) -> Self {
         Self {
             what,
             state: State::Wrong,
@@ -99,22 +107,46 @@ impl Finding {
     }
 }
 
+/// The command line and its JSON are in English.
+fn in_english<S: serde::Serializer>(sentence: &Sentence, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.serialize_str(&english(sentence))
+}
+
+#[expect(clippy::ref_option, reason = "serde gives a field by reference")]
+fn in_english_too<S: serde::Serializer>(remedy: &Option<Sentence>, to: S) -> std::result::Result<S::Ok, S::Error> {
+    remedy.as_ref().map(english).serialize(to)
+}
+
+/// The sentences in a row; of more than `most`, the first ones and how many more there are.
+fn listed(sentences: &[Sentence], most: usize) -> Sentence {
+    let mut all: Vec<Sentence> = sentences.iter().take(most).cloned().collect();
+    if sentences.len() > most {
+        all.push(say!("doctor.and_more", sentences.len() - most));
+    }
+    all.into_iter()
+        .reduce(|before, next| say!("doctor.both", before, next))
+        .unwrap_or_else(|| Sentence::verbatim(""))
+}
+
 /// The remedy when the database did not answer a check.
-const NO_ANSWER: &str = "look into PostgreSQL's log and correct what it names, then run `lockstep doctor` again";
+const NO_ANSWER: &str = "doctor.no_answer.do";
 /// The remedy when there is no database to check.
-const NO_DATABASE: &str =
-    "start PostgreSQL or correct DATABASE_URL; without one, name the folder of the private database with --data-dir";
+const NO_DATABASE: &str = "doctor.database.do";
 
 /// Runs the checks and prints the findings; exits with 1 if something is wrong. Sends a test e-mail to `send_mail`.
 pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>) -> Result<ExitCode> {
     let mut findings = around(config, send_mail).await;
     match Database::open(config, Use::Join).await {
         Ok(database) => {
-            findings.push(Finding::well("database", database.place.clone()));
+            findings.push(Finding::well("database", say!("doctor.database.at", database.place)));
             look_at(config, &database, send_mail, &mut findings).await;
             database.close().await;
         }
-        Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), NO_DATABASE)),
+        Err(error) => findings.push(Finding::wrong(
+            "database",
+            Sentence::verbatim(format!("{error:#}")),
+            NO_DATABASE,
+        )),
     }
     let wrong = number_wrong(&findings);
     output.list(&findings, || in_words(&findings))?;
@@ -128,7 +160,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
 /// The same checks by a process that has the database open.
 pub(crate) async fn examine(config: &Config, database: &Database) -> Vec<Finding> {
     let mut findings = around(config, None).await;
-    findings.push(Finding::well("database", database.place.clone()));
+    findings.push(Finding::well("database", say!("doctor.database.at", database.place)));
     look_at(config, database, None, &mut findings).await;
     findings
 }
@@ -176,9 +208,9 @@ async fn around(config: &Config, send_mail: Option<&str>) -> Vec<Finding> {
     let mut findings = vec![Finding::well(
         "configuration",
         if config.production {
-            "production"
+            "doctor.production"
         } else {
-            "development: settings that are not set have a default"
+            "doctor.development"
         },
     )];
     if config.production {
@@ -208,7 +240,7 @@ const PART: Duration = Duration::from_mins(1);
 /// Looks at one part: when it does not answer, what is found so far and the other parts are told all the same.
 async fn part(what: &'static str, findings: &mut Vec<Finding>, look: impl AsyncFnOnce(&mut Vec<Finding>)) {
     if tokio::time::timeout(PART, look(&mut *findings)).await.is_err() {
-        let seen = format!("not checked: no answer within {} s", PART.as_secs());
+        let seen = say!("doctor.too_slow", PART.as_secs());
         findings.push(Finding::wrong(what, seen, NO_ANSWER));
     }
 }
@@ -309,9 +341,9 @@ pub(crate) fn in_words(findings: &[Finding]) -> String {
             State::Note => "note ",
             State::Wrong => "WRONG",
         };
-        lines.push(format!("{mark} {:<14} {}", finding.what, finding.seen));
+        lines.push(format!("{mark} {:<14} {}", finding.what, english(&finding.seen)));
         if let Some(remedy) = &finding.remedy {
-            lines.push(format!("{:>20} → {remedy}", ""));
+            lines.push(format!("{:>20} → {}", "", english(remedy)));
         }
     }
     lines.push(match wrong {
@@ -325,11 +357,11 @@ pub(crate) fn in_words(findings: &[Finding]) -> String {
 /// Whether the pages name the operator of the shop, as European law requires.
 fn look_at_operator(config: &Config) -> Finding {
     match operator::missing(&config.operator).as_slice() {
-        [] => Finding::well("operator", "the pages say who runs the shop"),
+        [] => Finding::well("operator", "doctor.operator.named"),
         missing => Finding::note(
             "operator",
-            "the pages lack information that a shop in Europe has to give",
-            format!("set {}", missing.join(", ")),
+            "doctor.operator.missing",
+            say!("doctor.operator.missing.do", missing.join(", ")),
         ),
     }
 }
@@ -351,22 +383,18 @@ fn look_at_duties(config: &Config) -> Finding {
     if !off.is_empty() {
         return Finding::note(
             "duties",
-            format!("the shop leaves to you: {}", off.join(", ")),
-            "fulfil them yourself, or turn them on (docs/law.md)",
+            say!("doctor.duties.off", off.join(", ")),
+            "doctor.duties.off.do",
         );
     }
     if duties.country.is_none() {
-        return Finding::note(
-            "duties",
-            "the shop fulfils what is common in the EU",
-            "set LOCKSTEP_COUNTRY",
-        );
+        return Finding::note("duties", "doctor.duties.common", "doctor.duties.common.do");
     }
-    let read = match checked {
-        "" => "their sources have not been read against this version".to_owned(),
-        day => format!("their sources were read on {day}"),
+    let seen = match checked {
+        "" => say!("doctor.duties.unread", profile.country),
+        day => say!("doctor.duties.read", profile.country, day),
     };
-    Finding::well("duties", format!("those of {}; {read}", profile.country))
+    Finding::well("duties", seen)
 }
 
 /// Checks the schema. Returns whether the checks that depend on it can run.
@@ -375,21 +403,21 @@ async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> boo
         Ok(status) if status.pending.is_empty() => {
             findings.push(Finding::well(
                 "schema",
-                format!("up to date, {} migrations", status.applied.len()),
+                say!("doctor.schema.current", status.applied.len()),
             ));
             true
         }
         Ok(status) => {
-            let seen = format!("{} migration(s) behind", status.pending.len());
-            findings.push(Finding::wrong("schema", seen, "run `lockstep migrate`"));
+            let seen = say!("doctor.schema.behind", status.pending.len());
+            findings.push(Finding::wrong("schema", seen, "doctor.schema.behind.do"));
             false
         }
         Err(error) => {
-            let remedy = "is PostgreSQL running, and is DATABASE_URL right?";
+            let remedy = "doctor.database.ask.do";
             let why = database.store.why_unreachable().await;
             findings.push(Finding::wrong(
                 "database",
-                why.unwrap_or_else(|| format!("{:#}", anyhow::Error::from(error))),
+                Sentence::verbatim(why.unwrap_or_else(|| format!("{:#}", anyhow::Error::from(error)))),
                 remedy,
             ));
             false
@@ -400,48 +428,30 @@ async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> boo
 async fn look_at_data(database: &Database, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
     match freshness(&database.store).await {
         Ok(known) => findings.push(match known.latest() {
-            None => Finding::note(
-                "catalogue",
-                "never synchronised",
-                "run `lockstep sync --full`, or start the store",
-            ),
+            None => Finding::note("catalogue", "doctor.catalogue.never", "doctor.catalogue.never.do"),
             Some(at) if now - at > chrono::TimeDelta::hours(1) => {
-                let seen = format!(
-                    "price and stock were last complete at {}",
-                    at.format("%Y-%m-%d %H:%M UTC")
-                );
-                Finding::wrong(
-                    "catalogue",
-                    seen,
-                    "see the latest run below, and whether `lockstep serve` or `worker` is running",
-                )
+                let seen = say!("doctor.catalogue.old", at.format("%Y-%m-%d %H:%M UTC"));
+                Finding::wrong("catalogue", seen, "doctor.catalogue.old.do")
             }
-            Some(at) => Finding::well(
-                "catalogue",
-                format!("price and stock complete as of {}", at.format("%H:%M:%S UTC")),
-            ),
+            Some(at) => Finding::well("catalogue", say!("doctor.catalogue.current", at.format("%H:%M:%S UTC"))),
         }),
-        Err(error) => findings.push(Finding::wrong("catalogue", error.to_string(), NO_ANSWER)),
+        Err(error) => findings.push(Finding::failed("catalogue", error)),
     }
     if let Ok(runs) = database.store.read(|tx| Box::pin(recent_runs(tx, 1))).await
         && let Some(run) = runs.value.first()
     {
-        let seen = format!(
-            "{} {:?} at {}",
-            run.kind.as_str(),
-            run.status,
-            run.started_at.format("%Y-%m-%d %H:%M UTC")
-        );
+        let (kind, status) = (run.kind.as_str(), format!("{:?}", run.status));
+        let at = run.started_at.format("%Y-%m-%d %H:%M UTC");
         findings.push(match &run.stopped_by {
             Some(reason) if reason == lockstep_sync::ON_PURPOSE => {
-                Finding::well("latest run", format!("{seen}: {reason}; it continues where it stopped"))
+                Finding::well("latest run", say!("doctor.run.paused", kind, status, at, reason))
             }
             Some(reason) => Finding::wrong(
                 "latest run",
-                format!("{seen}: {reason}"),
-                "remove the reason that it names; the next run takes it up by itself",
+                say!("doctor.run.stopped", kind, status, at, reason),
+                "doctor.run.stopped.do",
             ),
-            None => Finding::well("latest run", seen),
+            None => Finding::well("latest run", say!("doctor.run.ended", kind, status, at)),
         });
     }
 }
@@ -455,21 +465,21 @@ async fn look_at_invariants(store: &Store, findings: &mut Vec<Finding>) {
             Ok(0) => continue,
             Ok(rows) => Finding::wrong(
                 "invariants",
-                format!("{name}: {rows} row(s)"),
-                "report it with what happened before; the database should have refused it",
+                say!("doctor.invariants.broken", name, rows),
+                "doctor.invariants.broken.do",
             ),
             Err(error) if error.is_too_slow() => Finding::wrong(
                 "invariants",
-                format!("not checked within a minute: {name}"),
-                "run `lockstep doctor` when the database has less to do",
+                say!("doctor.invariants.slow", name),
+                "doctor.invariants.slow.do",
             ),
-            Err(error) => Finding::wrong("invariants", format!("not checked: {name}: {error}"), NO_ANSWER),
+            Err(error) => Finding::wrong("invariants", say!("doctor.invariants.failed", name, error), NO_ANSWER),
         };
         all_hold = false;
         findings.push(finding);
     }
     if all_hold {
-        findings.push(Finding::well("invariants", "all hold"));
+        findings.push(Finding::well("invariants", "doctor.invariants.hold"));
     }
 }
 
@@ -479,41 +489,34 @@ async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
         Ok(alarms) => {
             for alarm in alarms {
                 let remedy = match alarm.kind.as_str() {
-                    "FUNDS" => "top up the wallet at G2A; orders wait and go on by themselves",
-                    "LIMIT" => "have the limit of G2A PAY raised; orders wait and go on by themselves",
-                    _ => "check the G2A credentials and the allowed addresses; orders wait and go on by themselves",
+                    "FUNDS" => "doctor.buying.funds.do",
+                    "LIMIT" => "doctor.buying.limit.do",
+                    _ => "doctor.buying.access.do",
                 };
                 let since = alarm.since.format("%Y-%m-%d %H:%M UTC");
                 findings.push(Finding::wrong(
                     "buying",
-                    format!("nothing can be bought since {since}: {}", alarm.detail),
+                    say!("doctor.buying.stopped", since, alarm.detail),
                     remedy,
                 ));
             }
         }
-        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), NO_ANSWER)),
+        Err(error) => findings.push(Finding::failed("buying", error)),
     }
     if let Ok(load) = lockstep_store::fulfilment::waiting(&database.store).await {
-        let seen = format!(
-            "{} copies on their way, {} of them preorders",
-            load.open, load.preordered
-        );
         findings.push(if load.paid_and_waiting > 0 {
-            let seen = format!(
-                "{seen}; {} paid for at G2A more than an hour ago",
-                load.paid_and_waiting
-            );
-            Finding::wrong("orders", seen, "run `lockstep reconcile`")
+            let seen = say!("doctor.orders.late", load.open, load.preordered, load.paid_and_waiting);
+            Finding::wrong("orders", seen, "doctor.orders.late.do")
         } else {
-            Finding::well("orders", seen)
+            Finding::well("orders", say!("doctor.orders.open", load.open, load.preordered))
         });
     }
     if let Ok(open) = incidents::open(&database.store).await {
         for (kind, count) in open {
-            let remedy = "each was compensated by a rule; review it in the console, or in the table `incidents`";
+            let remedy = "doctor.incidents.open.do";
             findings.push(Finding::note(
                 "incidents",
-                format!("{count} of the kind {kind}"),
+                say!("doctor.incidents.open", count, kind),
                 remedy,
             ));
         }
@@ -523,15 +526,14 @@ async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
 async fn look_at_supplier(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     if matches!(config.supplier, Configured::Sandbox) {
         let stored = g2a_settings::list(&database.store).await.unwrap_or_default();
-        let used = match accounts::Accounts::of(config, "", &stored).origin {
-            accounts::Origin::BuiltIn => String::new(),
-            origin => format!(" ({})", accounts::in_words(&origin, SupplierEnvironment::Sandbox)),
+        let seen = match accounts::Accounts::of(config, "", &stored).origin {
+            accounts::Origin::BuiltIn => "doctor.g2a.sandbox".into(),
+            origin => say!(
+                "doctor.g2a.sandbox_with",
+                accounts::in_words(&origin, SupplierEnvironment::Sandbox)
+            ),
         };
-        findings.push(Finding::note(
-            "g2a",
-            format!("no account: the built-in sandbox{used}"),
-            "set G2A_API_URL and the credentials to connect yours",
-        ));
+        findings.push(Finding::note("g2a", seen, "doctor.g2a.sandbox.do"));
         return;
     }
     let environment = config.supplier.environment(config.production);
@@ -550,15 +552,15 @@ async fn look_at_supplier(config: &Config, database: &Database, findings: &mut V
     };
     let answer = asked.await;
     let used = origin.map_or_else(
-        || environment.to_string(),
+        || Sentence::verbatim(environment),
         |origin| accounts::in_words(&origin, environment),
     );
     findings.push(match answer {
-        Ok(page) => Finding::well("g2a", format!("answers ({used}); {} products in stock", page.total)),
+        Ok(page) => Finding::well("g2a", say!("doctor.g2a.answers", used, page.total)),
         Err(error) => Finding::wrong(
             "g2a",
-            format!("{error:#} ({used})"),
-            "check G2A_API_URL, the credentials (of the environment, or of staff in the console), and whether G2A allows this address",
+            say!("doctor.g2a.failed", format!("{error:#}"), used),
+            "doctor.g2a.failed.do",
         ),
     });
     findings.extend(clock::look_at_supplier(their_clock));

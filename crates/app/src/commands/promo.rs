@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::admin::PromoTerms;
+use lockstep_domain::language::Sentence;
 use lockstep_fulfilment::machine;
 use lockstep_store::Store;
 use lockstep_store::audit::By;
@@ -16,6 +17,7 @@ use crate::cli::PromoCommand;
 use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
+use crate::words::{english, say};
 
 /// The promo code of the demo.
 const DEMO_CODE: &str = "GKEYS10";
@@ -49,7 +51,7 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
             promo_codes::create(store, &new, &By::Operator(machine()))
                 .await
                 .map_err(|error| anyhow!(error))?;
-            let warning = below_cost(config, percent);
+            let warning = below_cost(config, percent).map(|warning| english(&warning));
             let value = serde_json::json!({ "code": code, "discount": number(percent), "warning": warning });
             output.result(&value, || {
                 let made = format!("{code} takes {percent} % off an order.");
@@ -135,22 +137,16 @@ pub(crate) async fn make_for_demo(store: &Store) -> Result<()> {
 }
 
 /// A warning for the operator if each use of a code of `percent` percent sells below cost.
-pub(crate) fn below_cost(config: &Config, percent: Decimal) -> Option<String> {
+pub(crate) fn below_cost(config: &Config, percent: Decimal) -> Option<Sentence> {
     let markup = config.pricing.markup_percent;
     // What remains of a price of 100 + mark-up, against its cost of 100.
     let left = (Decimal::ONE_HUNDRED + markup) * (Decimal::ONE_HUNDRED - percent) / Decimal::ONE_HUNDRED;
     (left < Decimal::ONE_HUNDRED).then(|| {
         let lost = (Decimal::ONE_HUNDRED - left).round_dp(2).normalize();
         if config.promo_below_cost {
-            format!(
-                "With a mark-up of {markup} % each use sells for {lost} % less than the game costs. \
-                 LOCKSTEP_PROMO_BELOW_COST=refuse forbids that."
-            )
+            say!("doctor.promo.allowed", markup, lost)
         } else {
-            format!(
-                "With a mark-up of {markup} % it would sell for {lost} % less than the game costs, so it is refused for \
-                 G2A's games. LOCKSTEP_PROMO_BELOW_COST=allow permits it."
-            )
+            say!("doctor.promo.refused", markup, lost)
         }
     })
 }

@@ -18,6 +18,7 @@ use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
+use crate::words::english;
 
 /// Maximum number of top-ups that are listed for staff; there are few.
 const MOST_TOP_UPS: u32 = 100;
@@ -75,7 +76,11 @@ async fn to_review(store: &Store) -> Result<Vec<Difference>> {
     Ok(found
         .iter()
         .map(|top_up| Difference {
-            what: format!("{}; {}", top_up_in_words(top_up), remedy_of_top_up(top_up)),
+            what: format!(
+                "{}; {}",
+                english(&top_up_in_words(top_up)),
+                english(&remedy_of_top_up(top_up))
+            ),
             order: None,
             unit: None,
             g2a_order_id: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lockstep_domain::Secret;
 use lockstep_domain::admin::SupplierEnvironment;
+use lockstep_domain::language::Sentence;
 use lockstep_g2a::{Auth, Client};
 use lockstep_store::Store;
 use lockstep_store::admin::g2a_settings::{self, Entered};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::{Config, Supplier as Configured};
+use crate::words::say;
 
 /// Polling interval of the database.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -258,13 +260,13 @@ impl Follower {
 }
 
 /// Describes the credentials in use, for people.
-pub(crate) fn in_words(origin: &Origin, environment: SupplierEnvironment) -> String {
+pub(crate) fn in_words(origin: &Origin, environment: SupplierEnvironment) -> Sentence {
     match origin {
-        Origin::Environment => format!("{environment}, credentials of G2A_API_HASH and the like"),
-        Origin::Database => format!("{environment}, credentials that staff have entered"),
-        Origin::BuiltIn => "the built-in sandbox, its own credentials".to_owned(),
-        Origin::Nowhere => format!("{environment}, no credentials are active"),
-        Origin::Lost => format!("{environment}, the active credentials cannot be opened with LOCKSTEP_KEY_SECRET"),
+        Origin::Environment => say!("doctor.g2a.of_environment", environment),
+        Origin::Database => say!("doctor.g2a.of_staff", environment),
+        Origin::BuiltIn => "doctor.g2a.built_in".into(),
+        Origin::Nowhere => say!("doctor.g2a.nowhere", environment),
+        Origin::Lost => say!("doctor.g2a.lost", environment),
     }
 }
 

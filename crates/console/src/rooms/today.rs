@@ -58,6 +58,8 @@ struct FirstDay {
 struct Step {
     name: &'static str,
     is_done: bool,
+    /// What was seen is another program's text, which is English.
+    is_foreign: bool,
     seen: String,
     remedy: Option<String>,
     href: Option<&'static str>,
@@ -134,8 +136,9 @@ async fn first_day(staff: &Staff) -> Result<Option<FirstDay>, PageError> {
                     FirstStep::Backup => "first.backup",
                 }),
                 is_done: finding.state == CheckState::Well,
-                seen: finding.seen,
-                remedy: finding.remedy,
+                is_foreign: finding.seen.is_verbatim(),
+                seen: words.tell(&finding.seen),
+                remedy: finding.remedy.map(|remedy| words.tell(&remedy)),
                 href: match step {
                     FirstStep::Supplier => Some("/admin/system/g2a"),
                     FirstStep::Mail => Some("/admin/system/mail"),
@@ -153,6 +156,7 @@ async fn first_day(staff: &Staff) -> Result<Option<FirstDay>, PageError> {
     let factor = Step {
         name: words.text("first.second_factor"),
         is_done: has_factor,
+        is_foreign: false,
         seen: if has_factor {
             words.text("first.second_factor.on")
         } else {

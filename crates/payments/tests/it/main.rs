@@ -6,8 +6,10 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod card_page;
 mod cards;
 mod checkouts;
+mod debtors;
 mod doubled;
 mod evidence;
 mod holds;

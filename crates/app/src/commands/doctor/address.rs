@@ -3,21 +3,22 @@
 use http::Uri;
 use lockstep_store::{Store, price_rules, site};
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
 use crate::config::{Config, Source};
+use crate::words::say;
 
 /// Whether customers can reach the shop: production, and an address with https that is not this machine's.
 pub(super) fn look(config: &Config) -> Finding {
     let url = &config.public_url;
     let is_public = is_public(url);
     if config.production && is_public {
-        Finding::well("address", format!("production, at {url}"))
+        Finding::well("address", say!("doctor.address.production", url))
     } else if is_public {
-        let remedy = "set LOCKSTEP_ENV=production: a missing setting is then reported instead of guessed";
-        Finding::note("address", format!("{url}, in development"), remedy)
+        let remedy = "doctor.address.development.do";
+        Finding::note("address", say!("doctor.address.development", url), remedy)
     } else {
-        let remedy = "set LOCKSTEP_PUBLIC_URL to the shop's address with https://, and LOCKSTEP_ENV=production";
-        Finding::note("address", format!("{url} is for this machine only"), remedy)
+        let remedy = "doctor.address.local.do";
+        Finding::note("address", say!("doctor.address.local", url), remedy)
     }
 }
 
@@ -35,19 +36,19 @@ fn is_public(url: &str) -> bool {
 pub(super) async fn look_at_prices(config: &Config, store: &Store) -> Finding {
     let rules = match store.read(|tx| Box::pin(price_rules::current(tx))).await {
         Ok(rules) => rules.value,
-        Err(error) => return Finding::wrong("prices", error.to_string(), NO_ANSWER),
+        Err(error) => return Finding::failed("prices", error),
     };
-    let markup = format!("{} % are added to G2A's price", config.pricing.markup_percent);
+    let markup = config.pricing.markup_percent;
     let is_set = config
         .shown
         .iter()
         .any(|shown| shown.key == "g2a_markup_percent" && shown.source != Source::Default);
     match (is_set, rules.is_empty()) {
-        (_, false) => Finding::well("prices", "price rules of staff are in force"),
-        (true, true) => Finding::well("prices", markup),
+        (_, false) => Finding::well("prices", "doctor.prices.rules"),
+        (true, true) => Finding::well("prices", say!("doctor.prices.markup", markup)),
         (false, true) => {
-            let remedy = "make price rules, or set G2A_MARKUP_PERCENT: payments and refunds cost more than that";
-            Finding::note("prices", format!("{markup}, because nobody has decided yet"), remedy)
+            let seen = say!("doctor.prices.undecided", markup);
+            Finding::note("prices", seen, "doctor.prices.undecided.do")
         }
     }
 }
@@ -56,7 +57,7 @@ pub(super) async fn look_at_prices(config: &Config, store: &Store) -> Finding {
 pub(super) async fn look_at_legal_pages(config: &Config, store: &Store) -> Finding {
     let site = match store.read(|tx| Box::pin(site::site(tx))).await {
         Ok(site) => site.value,
-        Err(error) => return Finding::wrong("legal pages", error.to_string(), NO_ANSWER),
+        Err(error) => return Finding::failed("legal pages", error),
     };
     let operator = &config.operator;
     let lacking: Vec<&str> = [
@@ -70,10 +71,10 @@ pub(super) async fn look_at_legal_pages(config: &Config, store: &Store) -> Findi
     .map(|(slug, _)| slug)
     .collect();
     if lacking.is_empty() {
-        Finding::well("legal pages", "imprint, terms, privacy and shipping are published")
+        Finding::well("legal pages", "doctor.legal.published")
     } else {
-        let remedy = "write them in the console, under Content, or name their addresses in settings";
-        Finding::note("legal pages", format!("missing: {}", lacking.join(", ")), remedy)
+        let seen = say!("doctor.legal.missing", lacking.join(", "));
+        Finding::note("legal pages", seen, "doctor.legal.missing.do")
     }
 }
 

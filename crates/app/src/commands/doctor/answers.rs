@@ -3,8 +3,9 @@
 
 use lockstep_store::fulfilment::unreadable;
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
 use crate::database::Database;
+use crate::words::say;
 
 /// Maximum number that is counted.
 const MOST: u32 = 1000;
@@ -14,29 +15,26 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
         Ok(answers) if answers.is_empty() => {}
         Ok(answers) => findings.push(Finding::note(
             "key answers",
-            format!(
-                "{} answer(s) of G2A contain no readable key and wait for a decision",
-                answers.len()
-            ),
-            "`lockstep keys aside list`, then `show`, `accept` or `discard`",
+            say!("doctor.answers.waiting", answers.len()),
+            "doctor.answers.waiting.do",
         )),
-        Err(error) => findings.push(Finding::wrong("key answers", error.to_string(), NO_ANSWER)),
+        Err(error) => findings.push(Finding::failed("key answers", error)),
     }
     match unreadable::game_stops(&database.store).await {
         Ok(stops) => {
             for stop in stops {
-                let seen = format!(
-                    "{} is not bought since {}, until {}: {}",
+                let seen = say!(
+                    "doctor.buying.game",
                     stop.game,
                     stop.since.format("%Y-%m-%d %H:%M UTC"),
                     stop.until.format("%Y-%m-%d %H:%M UTC"),
                     stop.reason
                 );
                 let product = stop.product.unwrap_or_default();
-                let remedy = format!("when G2A has fixed it: `lockstep keys aside buy-again {product}`");
+                let remedy = say!("doctor.buying.game.do", product);
                 findings.push(Finding::wrong("buying", seen, remedy));
             }
         }
-        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), NO_ANSWER)),
+        Err(error) => findings.push(Finding::failed("buying", error)),
     }
 }

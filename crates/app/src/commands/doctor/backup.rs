@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_store::Store;
 use lockstep_store::backups::{self, Saved};
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
+use crate::words::say;
 
 /// How old a backup may be.
 const OLD: TimeDelta = TimeDelta::days(7);
@@ -12,19 +13,19 @@ const OLD: TimeDelta = TimeDelta::days(7);
 pub(super) async fn look(store: &Store, now: DateTime<Utc>) -> Finding {
     match backups::last(store).await {
         Ok(saved) => judge(saved, now),
-        Err(error) => Finding::wrong("backup", error.to_string(), NO_ANSWER),
+        Err(error) => Finding::failed("backup", error),
     }
 }
 
 fn judge(saved: Option<Saved>, now: DateTime<Utc>) -> Finding {
-    let remedy = "run `lockstep backup FOLDER` every day, or set up archiving or a standby of PostgreSQL";
-    let (what, at) = match saved {
-        None => return Finding::note("backup", "none is known", remedy),
-        Some(Saved::Standby) => return Finding::well("backup", "a standby follows the database"),
-        Some(Saved::Command(at)) => ("`lockstep backup` was last run", at),
-        Some(Saved::Archive(at)) => ("PostgreSQL last archived its log", at),
+    let remedy = "doctor.backup.do";
+    let stamp = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
+    let (seen, at) = match saved {
+        None => return Finding::note("backup", "doctor.backup.none", remedy),
+        Some(Saved::Standby) => return Finding::well("backup", "doctor.backup.standby"),
+        Some(Saved::Command(at)) => (say!("doctor.backup.command", stamp(at)), at),
+        Some(Saved::Archive(at)) => (say!("doctor.backup.archive", stamp(at)), at),
     };
-    let seen = format!("{what} at {}", at.format("%Y-%m-%d %H:%M UTC"));
     if now - at > OLD {
         Finding::note("backup", seen, remedy)
     } else {

@@ -9,16 +9,16 @@ use crate::clock::{self, Agreement};
 /// Returns a finding if the clocks differ by a minute or more.
 pub(super) async fn look_at_database(store: &Store, clock: &Clock) -> Option<Finding> {
     let ahead = store.clock_ahead(clock).await.ok()?;
-    finding("the database's", ahead)
+    finding("doctor.clock.database", ahead)
 }
 
 /// The same for G2A's clock, as read from one of its answers.
 pub(super) fn look_at_supplier(ahead: Option<chrono::TimeDelta>) -> Option<Finding> {
-    finding("G2A's", ahead?)
+    finding("doctor.clock.g2a", ahead?)
 }
 
-fn finding(whose: &str, ahead: chrono::TimeDelta) -> Option<Finding> {
-    let remedy = "synchronise the clocks of all machines with NTP (timedatectl set-ntp true)";
+fn finding(whose: &'static str, ahead: chrono::TimeDelta) -> Option<Finding> {
+    let remedy = "doctor.clock.do";
     let seen = clock::in_words(whose, ahead);
     match clock::judge(ahead) {
         Agreement::Agrees => None,

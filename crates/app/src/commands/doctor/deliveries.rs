@@ -2,7 +2,8 @@
 
 use lockstep_store::{Store, deliveries};
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
+use crate::words::say;
 
 pub(super) async fn look(store: &Store) -> Option<Finding> {
     match deliveries::of_the_week(store).await {
@@ -15,10 +16,10 @@ pub(super) async fn look(store: &Store) -> Option<Finding> {
                 .collect();
             Some(Finding::note(
                 "deliveries",
-                format!("{all} signed in the last week without effect: {}", reasons.join(", ")),
-                "read them with `lockstep events list` and `lockstep events show ID`",
+                say!("doctor.deliveries.idle", all, reasons.join(", ")),
+                "doctor.deliveries.idle.do",
             ))
         }
-        Err(error) => Some(Finding::wrong("deliveries", error.to_string(), NO_ANSWER)),
+        Err(error) => Some(Finding::failed("deliveries", error)),
     }
 }

@@ -3,9 +3,10 @@
 use lockstep_store::Store;
 use lockstep_store::accounts::staff;
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
 use crate::accounts::DEMO_OWNER;
 use crate::config::Config;
+use crate::words::say;
 
 pub(super) async fn look(config: &Config, store: &Store, findings: &mut Vec<Finding>) {
     if !config.production {
@@ -15,9 +16,9 @@ pub(super) async fn look(config: &Config, store: &Store, findings: &mut Vec<Find
         Ok(false) => {}
         Ok(true) => findings.push(Finding::wrong(
             "demo owner",
-            format!("{DEMO_OWNER}, the account of a demo, is on the staff"),
-            format!("make another owner, then run `lockstep admin role {DEMO_OWNER} USER`"),
+            say!("doctor.demo_owner.staff", DEMO_OWNER),
+            say!("doctor.demo_owner.staff.do", DEMO_OWNER),
         )),
-        Err(error) => findings.push(Finding::wrong("demo owner", error.to_string(), NO_ANSWER)),
+        Err(error) => findings.push(Finding::failed("demo owner", error)),
     }
 }

@@ -4,6 +4,7 @@ use rustix::fs::statvfs;
 
 use super::Finding;
 use crate::config::Config;
+use crate::words::say;
 
 /// Free space below which failures are imminent, in bytes.
 const LITTLE: u64 = 512 << 20;
@@ -20,9 +21,8 @@ pub(super) fn look(config: &Config) -> Option<Finding> {
 }
 
 fn judge(folder: &str, free: u64) -> Finding {
-    let seen = format!("{} MiB free for {folder}", free >> 20);
-    let remedy =
-        "free space there, or move the data folder (--data-dir): an answer with a key has to be written at once";
+    let seen = say!("doctor.disk.free", free >> 20, folder);
+    let remedy = "doctor.disk.do";
     match free {
         ..LITTLE => Finding::wrong("disk", seen, remedy),
         LITTLE..SCARCE => Finding::note("disk", seen, remedy),
@@ -34,6 +34,7 @@ fn judge(folder: &str, free: u64) -> Finding {
 mod tests {
     use super::*;
     use crate::commands::doctor::State;
+    use crate::words::english;
 
     #[test]
     fn low_disk_space_is_wrong_and_scarce_space_is_noted() {
@@ -48,6 +49,6 @@ mod tests {
             assert_eq!(finding.state, state, "{free}");
             assert_eq!(finding.remedy.is_some(), state != State::Well, "{free}");
         }
-        assert_eq!(judge("./data", 700 << 20).seen, "700 MiB free for ./data");
+        assert_eq!(english(&judge("./data", 700 << 20).seen), "700 MiB free for ./data");
     }
 }

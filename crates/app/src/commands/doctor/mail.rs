@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use lockstep_store::Store;
 use lockstep_store::mail;
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
+use crate::words::say;
 
 pub(super) async fn look(store: &Store, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
     let looked =
@@ -19,27 +20,27 @@ pub(super) async fn look(store: &Store, now: DateTime<Utc>, findings: &mut Vec<F
     ) = match looked.await {
         Ok(looked) => looked,
         Err(error) => {
-            findings.push(Finding::wrong("e-mail", error.to_string(), NO_ANSWER));
+            findings.push(Finding::failed("e-mail", error));
             return;
         }
     };
     let waiting = match announcements {
-        0 => format!("{pending} waiting"),
-        _ => format!("{pending} waiting, and {announcements} announcements"),
+        0 => say!("doctor.mail.waiting", pending),
+        _ => say!("doctor.mail.waiting_announcements", pending, announcements),
     };
     match oldest {
         Some(since) if now - since > mail::LATE => findings.push(Finding::wrong(
             "e-mail",
-            format!("{waiting}, the oldest since {}", since.format("%Y-%m-%d %H:%M UTC")),
-            "is `lockstep serve` or `lockstep worker` running, and does the mail server (see `mail server`) accept e-mails? `last_error` in the table `mail_outbox` has its answer",
+            say!("doctor.mail.late", waiting, since.format("%Y-%m-%d %H:%M UTC")),
+            "doctor.mail.late.do",
         )),
         _ => findings.push(Finding::well("e-mail", waiting)),
     }
     if given_up > 0 {
         findings.push(Finding::note(
             "e-mail",
-            format!("{given_up} given up in the last seven days"),
-            "remove what `last_error` in the table `mail_outbox` names; those e-mails are not sent again",
+            say!("doctor.mail.given_up", given_up),
+            "doctor.mail.given_up.do",
         ));
     }
 }

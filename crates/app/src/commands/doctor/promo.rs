@@ -2,16 +2,17 @@
 
 use lockstep_store::promo_codes;
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
 use crate::commands::promo::below_cost;
 use crate::config::Config;
 use crate::database::Database;
+use crate::words::say;
 
 pub(super) async fn look(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     let codes = match promo_codes::list(&database.store).await {
         Ok(codes) => codes,
         Err(error) => {
-            findings.push(Finding::wrong("promo codes", error.to_string(), NO_ANSWER));
+            findings.push(Finding::failed("promo codes", error));
             return;
         }
     };
@@ -21,13 +22,14 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
         .filter_map(|code| Some((code, below_cost(config, code.discount)?)))
         .collect();
     if below.is_empty() {
-        findings.push(Finding::well("promo codes", format!("{} usable", usable.len())));
+        findings.push(Finding::well("promo codes", say!("doctor.promo.usable", usable.len())));
     }
     for (code, why) in below {
-        let remedy = format!(
-            "end it with `lockstep promo end {}`, or create one with a smaller discount",
-            code.code
-        );
-        findings.push(Finding::note("promo codes", format!("{}: {why}", code.code), remedy));
+        let remedy = say!("doctor.promo.below.do", code.code);
+        findings.push(Finding::note(
+            "promo codes",
+            say!("doctor.promo.below", code.code, why),
+            remedy,
+        ));
     }
 }

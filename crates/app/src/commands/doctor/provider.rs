@@ -6,6 +6,7 @@ use lockstep_payments::{CardProvider as _, Provider as _, ProviderError, STRIPE,
 
 use super::Finding;
 use crate::config::{Config, PaymentProvider};
+use crate::words::say;
 
 /// Timeout of the call.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,13 +21,13 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
             webhook_secrets,
         } => (api_url, secret_key, webhook_secrets),
         PaymentProvider::Test => {
-            let remedy = "set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET to take money";
-            let seen = "a built-in test page, on which no money moves";
+            let remedy = "doctor.provider.test.do";
+            let seen = "doctor.provider.test";
             return vec![Finding::note("provider", seen, remedy)];
         }
         PaymentProvider::None => {
-            let remedy = "set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET";
-            return vec![Finding::note("provider", "none: top-ups are disabled", remedy)];
+            let remedy = "doctor.provider.none.do";
+            return vec![Finding::note("provider", "doctor.provider.none", remedy)];
         }
     };
     let stripe = Stripe::new(StripeConfig {
@@ -40,19 +41,10 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     });
     let reached = match &stripe {
         Ok(stripe) => stripe.reach().await.map_err(|error| match error {
-            ProviderError::Denied(_) => (
-                error.to_string(),
-                "correct STRIPE_SECRET_KEY; docs/payments.md names the permissions of a restricted key",
-            ),
-            error => (
-                error.to_string(),
-                "check STRIPE_API_URL, and that this machine can reach it",
-            ),
+            ProviderError::Denied(_) => (error.to_string(), "doctor.provider.denied.do"),
+            error => (error.to_string(), "doctor.provider.silent.do"),
         }),
-        Err(error) => Err((
-            error.to_string(),
-            "correct STRIPE_API_URL, STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET",
-        )),
+        Err(error) => Err((error.to_string(), "doctor.provider.settings.do")),
     };
     match (reached, stripe) {
         (Ok(()), Ok(stripe)) => {
@@ -61,21 +53,18 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
                 .map(|(what, error)| {
                     Finding::wrong(
                         "provider",
-                        format!("Stripe: {what} cannot be read: {error}"),
-                        format!("give the restricted key of STRIPE_SECRET_KEY the permission to read {what}"),
+                        say!("doctor.provider.unread", what, error),
+                        say!("doctor.provider.unread.do", what),
                     )
                 })
                 .collect();
             if denied.is_empty() {
-                vec![Finding::well(
-                    "provider",
-                    "Stripe answers, and the key may read what the shop reads",
-                )]
+                vec![Finding::well("provider", "doctor.provider.answers")]
             } else {
                 denied
             }
         }
-        (Err((seen, remedy)), _) => vec![Finding::wrong("provider", format!("Stripe: {seen}"), remedy)],
+        (Err((seen, remedy)), _) => vec![Finding::wrong("provider", say!("doctor.provider.failed", seen), remedy)],
         // It was reached.
         (Ok(()), Err(_)) => Vec::new(),
     }

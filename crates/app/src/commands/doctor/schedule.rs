@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_store::{Store, scheduled};
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
+use crate::words::say;
 
 const WHAT: &str = "schedule";
 
@@ -12,16 +13,16 @@ const LATE: TimeDelta = TimeDelta::minutes(5);
 
 pub(super) async fn look(store: &Store, now: DateTime<Utc>) -> Finding {
     match scheduled::overdue(store, now - LATE).await {
-        Err(error) => Finding::wrong(WHAT, error.to_string(), NO_ANSWER),
-        Ok(None) => Finding::well(WHAT, "no scheduled change is overdue"),
+        Err(error) => Finding::failed(WHAT, error),
+        Ok(None) => Finding::well(WHAT, "doctor.schedule.current"),
         Ok(Some(overdue)) => Finding::wrong(
             WHAT,
-            format!(
-                "steps of scheduled changes that are overdue: {}, the oldest by {} minutes",
+            say!(
+                "doctor.schedule.late",
                 overdue.steps,
                 (now - overdue.oldest).num_minutes()
             ),
-            "is `lockstep serve` or `worker` running? If so, its log says why a step is not carried out",
+            "doctor.schedule.late.do",
         ),
     }
 }

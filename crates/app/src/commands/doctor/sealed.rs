@@ -1,13 +1,15 @@
 //! Whether every sealed value can be opened, which values still need an older secret, and which e-mails no worker of
 //! this shop can open.
 
+use lockstep_domain::language::Sentence;
 use lockstep_store::{instances, mail};
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
 use crate::commands::keys::{Count, count};
 use crate::config::Config;
 use crate::database::Database;
 use crate::secrets::{self, Secrets};
+use crate::words::say;
 
 const WHAT: &str = "secrets";
 
@@ -15,7 +17,7 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
     match Secrets::known(config) {
         Ok(Some(secrets)) => match count(config, &secrets.keys, &database.store).await {
             Ok(counts) => judge(&counts, findings),
-            Err(error) => findings.push(Finding::wrong(WHAT, format!("{error:#}"), NO_ANSWER)),
+            Err(error) => findings.push(Finding::failed(WHAT, format!("{error:#}"))),
         },
         // This check must not generate secrets.
         Ok(None) => {
@@ -27,31 +29,25 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
                 Ok(true) => findings.push(Finding::wrong(
                     WHAT,
                     secrets::lost(&secrets::file(config)),
-                    "bring the file back from a backup, or set LOCKSTEP_KEY_SECRET; until then no process of the shop starts",
+                    "doctor.secrets.lost.do",
                 )),
-                Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), NO_ANSWER)),
+                Err(error) => findings.push(Finding::failed(WHAT, error)),
             }
         }
         Err(error) => findings.push(Finding::wrong(
             WHAT,
-            format!("{error:#}"),
-            format!(
-                "make {} readable and writable for this user, or bring it back from a backup; settings with secrets have 64 \
-                 hexadecimal digits",
-                secrets::file(config).display()
-            ),
+            Sentence::verbatim(format!("{error:#}")),
+            say!("doctor.secrets.unreadable.do", secrets::file(config).display()),
         )),
     }
     match mail::left(&database.store).await {
         Ok(0) => {}
         Ok(left) => findings.push(Finding::note(
             "e-mail",
-            format!(
-                "{left} wait for a worker that can read them: of a newer version, or with the secret that sealed them"
-            ),
-            "start a worker of the newest version that ran; `last_error` in the table `mail_outbox` names it",
+            say!("doctor.mail.left", left),
+            "doctor.mail.left.do",
         )),
-        Err(error) => findings.push(Finding::wrong("e-mail", error.to_string(), NO_ANSWER)),
+        Err(error) => findings.push(Finding::failed("e-mail", error)),
     }
 }
 
@@ -69,21 +65,18 @@ fn judge(counts: &[Count], findings: &mut Vec<Finding>) {
     if !lost.is_empty() {
         findings.push(Finding::wrong(
             WHAT,
-            format!("no secret of LOCKSTEP_KEY_SECRET opens {lost}"),
-            "add the secret that they were sealed with to the end of the list, then run `lockstep keys rotate`",
+            say!("doctor.secrets.shut", lost),
+            "doctor.secrets.shut.do",
         ));
     }
     if !older.is_empty() {
         findings.push(Finding::note(
             WHAT,
-            format!("{older} are not sealed with the first secret of LOCKSTEP_KEY_SECRET"),
-            "run `lockstep keys rotate` before you drop an older one",
+            say!("doctor.secrets.older", older),
+            "doctor.secrets.older.do",
         ));
     }
     if lost.is_empty() && older.is_empty() && !all.is_empty() {
-        findings.push(Finding::well(
-            WHAT,
-            format!("the first secret of LOCKSTEP_KEY_SECRET opens {all}"),
-        ));
+        findings.push(Finding::well(WHAT, say!("doctor.secrets.open", all)));
     }
 }

@@ -2,22 +2,22 @@
 
 use lockstep_store::Store;
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
 use crate::config::Config;
 use crate::instances;
+use crate::words::say;
 
 pub(super) async fn look(config: &Config, store: &Store) -> Vec<Finding> {
-    let remedy = "give every process of the shop the same; see \"Different settings\" in docs/operations.md";
+    let remedy = "doctor.instances.do";
     match instances::compare(config, store).await {
         Ok((0, found)) if found.is_empty() => Vec::new(),
-        Ok((running, found)) if found.is_empty() => vec![Finding::well(
-            "instances",
-            format!("{running} running, with the same settings as here"),
-        )],
+        Ok((running, found)) if found.is_empty() => {
+            vec![Finding::well("instances", say!("doctor.instances.same", running))]
+        }
         Ok((_, found)) => found
             .into_iter()
             .map(|seen| Finding::wrong("instances", seen, remedy))
             .collect(),
-        Err(error) => vec![Finding::wrong("instances", format!("{error:#}"), NO_ANSWER)],
+        Err(error) => vec![Finding::failed("instances", format!("{error:#}"))],
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Finding;
 use crate::config::{Config, Source};
+use crate::words::say;
 
 /// Settings that hold credentials, as `lockstep config` names them.
 const SECRETS: &[&str] = &[
@@ -36,12 +37,8 @@ pub(super) fn look(config: &Config) -> Option<Finding> {
     (mode & 0o007 != 0).then(|| {
         Finding::wrong(
             "configuration",
-            format!(
-                "{} can be read by every user of this machine and contains {}",
-                path.display(),
-                held.join(", ")
-            ),
-            format!("chmod 600 {}, then replace the secrets in it", path.display()),
+            say!("doctor.settings_file.open", path.display(), held.join(", ")),
+            say!("doctor.settings_file.open.do", path.display()),
         )
     })
 }

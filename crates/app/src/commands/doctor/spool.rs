@@ -3,9 +3,10 @@
 use lockstep_fulfilment::Spool;
 use lockstep_store::fulfilment::stops;
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
 use crate::config::Config;
 use crate::database::Database;
+use crate::words::say;
 
 const WHAT: &str = "spool";
 
@@ -16,38 +17,35 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
     match stops::all(&database.store).await {
         Ok(stops) => {
             for stop in stops.into_iter().filter(|stop| stop.is_one_worker) {
-                let seen = format!(
-                    "buys nothing since {}: {}",
+                let seen = say!(
+                    "doctor.spool.stopped",
                     stop.since.format("%Y-%m-%d %H:%M UTC"),
                     stop.reason
                 );
-                let remedy = "free space on that disk, or make the folder writable; buying continues by itself";
+                let remedy = "doctor.spool.stopped.do";
                 findings.push(Finding::wrong(WHAT, seen, remedy));
             }
         }
-        Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), NO_ANSWER)),
+        Err(error) => findings.push(Finding::failed(WHAT, error)),
     }
     if let Err(error) = Spool::is_writable(&folder) {
         findings.push(Finding::wrong(
             WHAT,
-            format!("{} on {here} cannot be written: {error}", folder.display()),
-            "free space on the disk, or make the folder writable for this user",
+            say!("doctor.spool.shut", folder.display(), here, error),
+            "doctor.spool.shut.do",
         ));
     }
     match Spool::count(&folder) {
         Ok((0, 0)) => {}
         Ok((waiting, aside)) => findings.push(Finding::note(
             WHAT,
-            format!(
-                "{waiting} answer(s) with keys wait in {} on {here}, {aside} file(s) that cannot be opened were set aside",
-                folder.display()
-            ),
-            "a worker with this data folder records them; what was set aside needs a review by staff, and perhaps an older secret",
+            say!("doctor.spool.waiting", waiting, folder.display(), here, aside),
+            "doctor.spool.waiting.do",
         )),
         Err(error) => findings.push(Finding::wrong(
             WHAT,
-            format!("{} on {here}: {error}", folder.display()),
-            "make the folder readable and writable for this user",
+            say!("doctor.spool.unreadable", folder.display(), here, error),
+            "doctor.spool.unreadable.do",
         )),
     }
 }

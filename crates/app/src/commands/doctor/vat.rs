@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_domain::tax::VatStatus;
 use lockstep_store::{Store, vat};
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
+use crate::words::say;
 
 const WHAT: &str = "VAT";
 /// Rates that are older may have changed.
@@ -13,7 +14,7 @@ const OLD_RATES: TimeDelta = TimeDelta::days(180);
 pub(super) async fn look(store: &Store, now: DateTime<Utc>, findings: &mut Vec<Finding>) {
     match findings_of(store, now).await {
         Ok(found) => findings.extend(found),
-        Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), NO_ANSWER)),
+        Err(error) => findings.push(Finding::failed(WHAT, error)),
     }
 }
 
@@ -21,34 +22,27 @@ async fn findings_of(store: &Store, now: DateTime<Utc>) -> lockstep_store::Resul
     let settings = vat::settings(store).await?;
     let mut findings = Vec::new();
     if settings.status == VatStatus::Off {
-        findings.push(Finding::note(
-            WHAT,
-            "the shop's country and VAT status are not stated; there are no receipts",
-            "state them in the console under Payments, VAT",
-        ));
+        findings.push(Finding::note(WHAT, "doctor.vat.off", "doctor.vat.off.do"));
     } else if !settings.is_complete {
         findings.push(Finding::wrong(
             WHAT,
-            "receipts are not numbered: name, address or VAT id of the seller are missing",
-            "enter them in the console under Payments, VAT; the receipts of completed orders follow",
+            "doctor.vat.incomplete",
+            "doctor.vat.incomplete.do",
         ));
     }
     let standing = vat::standing(store).await?;
     if standing.differing > 0 {
         findings.push(Finding::wrong(
             WHAT,
-            format!(
-                "{} orders have receipts that are not what the books say",
-                standing.differing
-            ),
-            "a trigger was bypassed, as by a restored backup: compare `receipts` with `transactions`",
+            say!("doctor.vat.differing", standing.differing),
+            "doctor.vat.differing.do",
         ));
     }
     if standing.missing > 0 && settings.is_complete {
         findings.push(Finding::wrong(
             WHAT,
-            format!("{} completed orders have no receipt", standing.missing),
-            "save the statement in the console under Payments, VAT again: it makes a thousand at a time",
+            say!("doctor.vat.missing", standing.missing),
+            "doctor.vat.missing.do",
         ));
     }
     if settings.status == VatStatus::Standard {
@@ -56,15 +50,12 @@ async fn findings_of(store: &Store, now: DateTime<Utc>) -> lockstep_store::Resul
         if now.date_naive() - rates.date > OLD_RATES {
             findings.push(Finding::note(
                 WHAT,
-                format!("the rates are of {}", rates.date),
-                "run `lockstep vat update`",
+                say!("doctor.vat.old", rates.date),
+                "doctor.vat.old.do",
             ));
         }
         if settings.is_complete && findings.is_empty() {
-            findings.push(Finding::well(
-                WHAT,
-                format!("receipts are what the books say; rates of {}", rates.date),
-            ));
+            findings.push(Finding::well(WHAT, say!("doctor.vat.current", rates.date)));
         }
     }
     Ok(findings)

@@ -2,7 +2,8 @@
 
 use lockstep_store::{Store, webhooks};
 
-use super::{Finding, NO_ANSWER};
+use super::Finding;
+use crate::words::say;
 
 const WHAT: &str = "webhooks";
 
@@ -13,38 +14,34 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
     let figures = match webhooks::figures(store).await {
         Ok(figures) => figures,
         Err(error) => {
-            findings.push(Finding::wrong(WHAT, error.to_string(), NO_ANSWER));
+            findings.push(Finding::failed(WHAT, error));
             return;
         }
     };
     for (name, reason) in &figures.disabled {
         findings.push(Finding::note(
             WHAT,
-            format!("{name} is disabled: {reason}"),
-            "correct the receiver, enable the webhook in the console, and replay what it has missed",
+            say!("doctor.webhooks.disabled", name, reason),
+            "doctor.webhooks.disabled.do",
         ));
     }
     for name in &figures.failing {
         findings.push(Finding::wrong(
             WHAT,
-            format!("{name} has taken no delivery for an hour"),
-            "look at its deliveries in the console for the reason; they are tried for three days",
+            say!("doctor.webhooks.failing", name),
+            "doctor.webhooks.failing.do",
         ));
     }
     if figures.oldest_due > OVERDUE {
         findings.push(Finding::wrong(
             WHAT,
-            format!(
-                "{} deliveries wait, the oldest for {} minutes",
-                figures.waiting,
-                figures.oldest_due / 60
-            ),
-            "is `lockstep serve` or `worker` running?",
+            say!("doctor.webhooks.late", figures.waiting, figures.oldest_due / 60),
+            "doctor.webhooks.late.do",
         ));
     } else if figures.enabled > 0 && figures.failing.is_empty() {
         findings.push(Finding::well(
             WHAT,
-            format!("{} enabled, {} deliveries wait", figures.enabled, figures.waiting),
+            say!("doctor.webhooks.enabled", figures.enabled, figures.waiting),
         ));
     }
 }

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use lockstep_domain::language::Sentence;
+
 use crate::commands::doctor::Finding;
 use crate::database::Database;
+use crate::words::say;
 
 /// Timeout of writing one row.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn look(database: &Database) -> Finding {
     let why = match tokio::time::timeout(PATIENCE, database.store.ping()).await {
-        Ok(Ok(())) => return Finding::well("writes", "the database accepts them, and has space on its disk"),
-        Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
-        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        Ok(Ok(())) => return Finding::well("writes", "doctor.writes.taken"),
+        Ok(Err(error)) => Sentence::verbatim(format!("{:#}", anyhow::Error::from(error))),
+        Err(_) => say!("doctor.writes.late", PATIENCE.as_secs()),
     };
-    let remedy = "free space on PostgreSQL's disk, or end its read-only state; the store continues by itself";
+    let remedy = "doctor.writes.do";
     Finding::wrong("writes", why, remedy)
 }

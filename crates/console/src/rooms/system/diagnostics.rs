@@ -3,8 +3,10 @@
 use askama::Template;
 use axum::response::Response;
 use lockstep_admin::{CheckState, Diagnosis};
+use lockstep_domain::language::Sentence;
 use lockstep_domain::staff::Permission;
 use lockstep_page::error::PageError;
+use lockstep_page::i18n::Language;
 use lockstep_page::{format, forms, page};
 
 use super::layout;
@@ -99,9 +101,9 @@ fn findings(staff: &Staff, last: Option<Diagnosis>) -> Table {
             href: None,
             cells: vec![
                 Cell::Tag(kind, state.to_owned()),
-                Cell::English(finding.what.to_owned()),
-                Cell::English(finding.seen),
-                finding.remedy.map_or(Cell::Nothing, Cell::English),
+                what(words, finding.what),
+                told(words, &finding.seen),
+                finding.remedy.map_or(Cell::Nothing, |remedy| told(words, &remedy)),
             ],
         }
     });
@@ -116,6 +118,24 @@ fn findings(staff: &Staff, last: Option<Diagnosis>) -> Table {
         "system.diagnostics.none",
         "system.diagnostics.none.advice",
     )
+}
+
+fn what(words: Language, what: &str) -> Cell {
+    let key = format!("doctor.what.{}", what.to_lowercase().replace(' ', "_"));
+    match words.find(&key) {
+        Some(text) => Cell::Text(text.to_owned()),
+        None => Cell::English(what.to_owned()),
+    }
+}
+
+/// What PostgreSQL or a provider said is English.
+fn told(words: Language, sentence: &Sentence) -> Cell {
+    let text = words.tell(sentence);
+    if sentence.is_verbatim() {
+        Cell::English(text)
+    } else {
+        Cell::Text(text)
+    }
 }
 
 /// `POST /admin/system/diagnostics`
