@@ -11,6 +11,7 @@ mod checkouts;
 mod doubled;
 mod evidence;
 mod holds;
+mod mollie;
 mod permutations;
 mod stand_in;
 mod stripe;

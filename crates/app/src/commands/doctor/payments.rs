@@ -77,14 +77,23 @@ async fn cards(store: &Store, findings: &mut Vec<Finding>) -> lockstep_store::Re
             "decide them: GET /api/admin/payment-incidents",
         ));
     }
-    for provider in [lockstep_payments::STRIPE, lockstep_payments::STRIPE_SANDBOX] {
-        compared(store, provider, findings).await?;
+    for (provider, name) in [
+        (lockstep_payments::STRIPE, "Stripe"),
+        (lockstep_payments::STRIPE_SANDBOX, "the sandbox of Stripe"),
+        (lockstep_payments::MOLLIE, "Mollie"),
+    ] {
+        compared(store, provider, name, findings).await?;
     }
     Ok(())
 }
 
 /// What the last comparison with a provider found.
-async fn compared(store: &Store, provider: &str, findings: &mut Vec<Finding>) -> lockstep_store::Result<()> {
+async fn compared(
+    store: &Store,
+    provider: &str,
+    name: &str,
+    findings: &mut Vec<Finding>,
+) -> lockstep_store::Result<()> {
     if let Some(last) = comparison::last(store, provider).await? {
         let when = last.began_at.format("%Y-%m-%d %H:%M UTC");
         for one in &last.differences {
@@ -96,7 +105,7 @@ async fn compared(store: &Store, provider: &str, findings: &mut Vec<Finding>) ->
             ));
         }
         if last.ended_at.is_none() {
-            let seen = format!("the comparison with Stripe that began {when} has not ended");
+            let seen = format!("the comparison with {name} that began {when} has not ended");
             findings.push(Finding::note(
                 "payments",
                 seen,
@@ -105,7 +114,7 @@ async fn compared(store: &Store, provider: &str, findings: &mut Vec<Finding>) ->
         } else if last.differences.is_empty() {
             findings.push(Finding::well(
                 "payments",
-                format!("the books agreed with Stripe {when}"),
+                format!("the books agreed with {name} {when}"),
             ));
         }
     }
