@@ -134,7 +134,7 @@ fn provider(
             timeout: PROVIDER_TIMEOUT,
         })
     };
-    Ok(match (named, sandbox) {
+    let found: Option<Box<dyn Provider>> = match (named, sandbox) {
         (
             PaymentProvider::Stripe {
                 api_url,
@@ -189,5 +189,6 @@ fn provider(
             )))
         }
         (PaymentProvider::None, _) => None,
-    })
+    };
+    Ok(found)
 }

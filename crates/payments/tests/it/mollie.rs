@@ -26,7 +26,7 @@ use lockstep_store::Store;
 use lockstep_store::cards::incidents;
 use lockstep_store::cards::refunds::{CardRefund, NewRefund, RefundError, request};
 use lockstep_store::deliveries::Reason;
-use lockstep_store::top_ups::Outcome;
+use lockstep_store::top_ups::{self, NewTopUp, Outcome};
 use lockstep_stripe_sandbox::StripeSandbox;
 use lockstep_testkit::TestDb;
 use tokio::task::AbortHandle;
@@ -463,6 +463,30 @@ async fn a_request_that_never_arrived_ends_after_the_key_is_forgotten() {
     world.poll().await;
     assert_eq!(world.text("select status::text from top_ups").await, "FAILED");
     assert!(world.mollie.payments().is_empty());
+}
+
+#[tokio::test]
+async fn an_intent_whose_process_died_before_it_asked_becomes_one_payment() {
+    let world = World::silent().await;
+    let new = NewTopUp {
+        user: UserId(world.user),
+        amount: money("10"),
+        method: "card".into(),
+        provider: MOLLIE,
+        key: None,
+        card: None,
+    };
+    top_ups::begin(&world.store, new, Duration::from_secs(30))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        world.poll().await;
+    }
+    assert_eq!(world.mollie.payments().len(), 1);
+    world.mollie.pay("tr_1", Card::Succeeds);
+    assert_eq!(world.poll().await, 1);
+    assert_eq!(world.sums().await, "10.00, 0.00, 0.00, 0.00, 0.00");
+    world.db.assert_books_balance().await;
 }
 
 #[tokio::test]
