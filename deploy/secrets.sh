@@ -36,6 +36,7 @@ lockstep_key_secret = "$(random)"
 # g2a_api_secret = ""
 # stripe_secret_key = ""
 # stripe_webhook_secret = ""
+# mollie_api_key = ""
 # smtp_url = "smtps://user:password@mail.example:465"
 # lockstep_mail_from = "Shop <shop@shop.example>"
 TOML

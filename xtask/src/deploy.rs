@@ -46,6 +46,7 @@ const SETTINGS: &[&str] = &[
     "G2A_",
     "JWT_",
     "LOCKSTEP_",
+    "MOLLIE_",
     "PAYMENT_",
     "REDIS_",
     "SMTP_",

@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
     ("lockstep-stripe-sandbox", &[]),
+    ("lockstep-mollie-sandbox", &[]),
     (
         "lockstep-store",
         &[
@@ -255,6 +256,7 @@ const KEPT: &[(&str, &[&str])] = &[
             "lockstep-web",
             "lockstep-webhooks",
             "lockstep-soak",
+            "lockstep-mollie-sandbox",
             "lockstep-stripe-sandbox",
             "lockstep-telemetry",
         ],

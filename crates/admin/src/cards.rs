@@ -66,9 +66,9 @@ fn incident_row(incident: incidents::OpenIncident) -> PaymentIncidentRow {
 }
 
 impl BackOffice {
-    /// The payment provider in use, if it takes cards.
-    pub fn cards(&self) -> Option<&'static str> {
-        self.cards
+    /// The payment providers in use that take cards.
+    pub fn cards(&self) -> &[&'static str] {
+        &self.cards
     }
 
     /// Takes money of a top-up from the balance and has it refunded to the card. Without an amount, everything that is left
@@ -92,7 +92,7 @@ impl BackOffice {
             reason: reason.map(str::to_owned),
             key: key.map(str::to_owned),
             confirmed,
-            provider: self.cards,
+            providers: self.cards.clone(),
         };
         Ok(refund_row(refunds::request(&self.store, new).await?))
     }
@@ -139,7 +139,7 @@ impl BackOffice {
         let refunds = refunds::of_top_up(&self.store, id).await?;
         let incidents = incidents::open_of(&self.store, Some(id), MOST_INCIDENTS).await?;
         // Nobody would make a refund of a provider that is not in use.
-        let is_refundable = self.cards.is_some_and(|cards| cards == sheet.top_up.provider);
+        let is_refundable = self.cards.contains(&sheet.top_up.provider.as_str());
         Ok(Some(TopUpDetail {
             problem: sheet.problem,
             charge: sheet.charge,
@@ -153,19 +153,20 @@ impl BackOffice {
         }))
     }
 
-    /// The last comparison with the payment provider in use.
+    /// The last comparisons with the payment providers in use, as one: since when, and until when, all are compared.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
     pub async fn payment_comparison(&self, _by: &Admin) -> Result<PaymentComparisonView> {
-        let last = match self.cards {
-            Some(provider) => comparison::last(&self.store, provider).await?,
-            None => None,
-        };
-        let differences = last.iter().flat_map(|last| &last.differences);
+        let mut all = Vec::new();
+        for provider in &self.cards {
+            all.extend(comparison::last(&self.store, provider).await?);
+        }
+        let differences = all.iter().flat_map(|last| &last.differences);
+        let has_ended = all.iter().all(|last| last.ended_at.is_some());
         Ok(PaymentComparisonView {
-            began_at: last.as_ref().map(|last| last.began_at),
-            ended_at: last.as_ref().and_then(|last| last.ended_at),
+            began_at: all.iter().map(|last| last.began_at).min(),
+            ended_at: all.iter().filter_map(|last| last.ended_at).max().filter(|_| has_ended),
             differences: differences
                 .map(|one| PaymentDifferenceRow {
                     kind: one.kind.clone(),

@@ -145,8 +145,8 @@ pub struct BackOffice {
     zone: TimeZone,
     pricing: Pricing,
     random: Random,
-    /// The payment provider in use, if it takes cards.
-    cards: Option<&'static str>,
+    /// The payment providers in use that take cards.
+    cards: Vec<&'static str>,
     /// Places for reports that read every sale of their period.
     reports: Arc<Semaphore>,
     /// Scales uploaded pictures.
@@ -174,7 +174,7 @@ impl BackOffice {
             zone: TimeZone::default(),
             pricing: Pricing::default(),
             random: Random::system(),
-            cards: None,
+            cards: Vec::new(),
             reports: Arc::new(Semaphore::new(reports::REPORTS_AT_ONCE)),
             pictures: Scaler::new(game_pictures::SCALED_AT_ONCE),
             files: Arc::new(Semaphore::new(files::FILES_AT_ONCE)),
@@ -211,10 +211,13 @@ impl BackOffice {
         }
     }
 
-    /// Sets the payment provider in use, if it takes cards: only its payments can be refunded to them.
+    /// Sets the payment providers in use that take cards: only their payments can be refunded to them.
     #[must_use]
-    pub fn with_cards(self, cards: Option<&'static str>) -> Self {
-        Self { cards, ..self }
+    pub fn with_cards(self, cards: impl IntoIterator<Item = &'static str>) -> Self {
+        Self {
+            cards: cards.into_iter().collect(),
+            ..self
+        }
     }
 
     /// Sets the random source of promo codes.

@@ -27,7 +27,7 @@ const PAYMENT_SIGNATURE: &str = "x-payment-signature";
 #[derive(OpenApi)]
 #[openapi(
     tags((name = "money", description = "Balance, transactions and top-ups of the signed-in user")),
-    paths(balance, transactions, top_up, top_up_status, webhook, terminal_webhook)
+    paths(balance, transactions, top_up, top_up_status, webhook, mollie_webhook, terminal_webhook)
 )]
 pub(crate) struct Description;
 
@@ -38,6 +38,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/payment/balance-top-up", post(top_up)),
         ("/api/payment/top-ups/{id}", get(top_up_status)),
         ("/api/payment/webhook", post(webhook)),
+        ("/api/payment/webhook/mollie", post(mollie_webhook)),
         ("/api/payment/terminal-webhook", post(terminal_webhook)),
     ]
 }
@@ -53,6 +54,15 @@ request_body! {
         #[schema(value_type = Option<Method>, inline, default = "card")]
         payment_method: Option<String> = "paymentMethod",
     }
+}
+
+/// What Mollie sends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes a body that the provider's module reads")]
+pub(crate) struct MollieNotice {
+    /// Mollie's id of the payment that has news.
+    #[schema(pattern = "^tr_[A-Za-z0-9_]+$", min_length = 4, max_length = 64)]
+    id: String,
 }
 
 /// Currency of balances.
@@ -173,6 +183,20 @@ pub(crate) async fn webhook(State(api): Api, headers: HeaderMap, RawBody(body): 
         (None, Some(signature)) => payments.take_report(signature, &body, now).await,
         (None, None) => Err(lockstep_shop::WebhookError::NotSigned),
     }?;
+    answer::message(StatusCode::OK, "Taken")
+}
+
+/// Receives Mollie's notice that a payment has news.
+///
+/// The notice is not signed and only names the payment (`id=tr_…`): it proves nothing. The payment is fetched from Mollie, and
+/// what was fetched is acted on. A payment that is not the shop's is answered with 200 and has no effect.
+#[utoipa::path(post, path = "/api/payment/webhook/mollie", tag = "money", operation_id = "receiveMollieNotice",
+    request_body(content = MollieNotice, content_type = "application/x-www-form-urlencoded"), responses(
+    (status = 200, body = Message), (status = 400, description = "It names no payment"),
+    (status = 401, description = "The shop does not use Mollie"),
+    (status = 503, description = "The payment cannot be fetched now; deliver again")))]
+pub(crate) async fn mollie_webhook(State(api): Api, RawBody(body): RawBody) -> Answered {
+    api.shop.payments().handle_hint("mollie", &body).await?;
     answer::message(StatusCode::OK, "Taken")
 }
 

@@ -253,7 +253,7 @@ impl Config {
             );
         }
         let mut config = Self {
-            payments: payments::payments(settings, production, &front_url)?,
+            payments: payments::payments(settings, production, &front_url, &public_url)?,
             production,
             database_url: settings.database_url.as_ref().map(exposed),
             db_connections,
@@ -720,8 +720,55 @@ mod tests {
             matches!(config.payments.provider, PaymentProvider::Stripe { webhook_secrets, .. } if webhook_secrets.len() == 2)
         );
         assert!(refused(&with(None, Some("sk_test_1"), None)).contains("STRIPE_WEBHOOK_SECRET"));
-        let production =
-            payments::payments(&with(Some("production"), None, None), true, "https://shop.example").unwrap();
+        let production = payments::payments(
+            &with(Some("production"), None, None),
+            true,
+            "https://shop.example",
+            "https://shop.example",
+        )
+        .unwrap();
         assert!(matches!(production.provider, PaymentProvider::None));
+    }
+
+    #[test]
+    fn mollie_alone_or_beside_stripe() {
+        let with = |key: &str, stripe: Option<&str>, named: Option<&str>| Settings {
+            mollie_api_key: Some(key.into()),
+            stripe_secret_key: stripe.map(Hidden::from),
+            stripe_webhook_secret: stripe.map(|_| "whsec_1".into()),
+            payment_provider: named.map(str::to_owned),
+            ..Settings::default()
+        };
+        let is_mollie = |provider: &PaymentProvider| matches!(provider, PaymentProvider::Mollie { .. });
+        let alone = resolve(&with("test_abc", None, None)).unwrap().payments;
+        assert!(is_mollie(&alone.provider) && alone.other.is_none());
+        // Mollie does not reach a shop at 127.0.0.1, unless it is a sandbox there.
+        assert!(matches!(
+            &alone.provider,
+            PaymentProvider::Mollie { api_url, webhook_url: None, .. } if api_url == "https://api.mollie.com"
+        ));
+        let near = Settings {
+            mollie_api_url: Some("http://127.0.0.1:9".into()),
+            ..with("test_abc", None, None)
+        };
+        assert!(matches!(
+            resolve(&near).unwrap().payments.provider,
+            PaymentProvider::Mollie { webhook_url: Some(url), .. } if url == "http://127.0.0.1:8080/api/payment/webhook/mollie"
+        ));
+        let both = resolve(&with("live_abc", Some("sk_test_1"), None)).unwrap().payments;
+        assert!(!is_mollie(&both.provider) && both.other.as_ref().is_some_and(is_mollie));
+        let chosen = resolve(&with("live_abc", Some("sk_test_1"), Some("mollie"))).unwrap();
+        assert!(is_mollie(&chosen.payments.provider) && chosen.payments.other.is_some());
+        for key in ["", "live_", "sk_test_1", "test_a b", "access_abc"] {
+            assert!(refused(&with(key, None, None)).contains("MOLLIE_API_KEY"), "{key}");
+        }
+        for (stripe, named) in [(None, "stripe"), (Some("sk_test_1"), "paypal")] {
+            assert!(refused(&with("test_abc", stripe, Some(named))).contains("PAYMENT_PROVIDER"));
+        }
+        let lonely = Settings {
+            payment_provider: Some("mollie".into()),
+            ..Settings::default()
+        };
+        assert!(refused(&lonely).contains("MOLLIE_API_KEY"));
     }
 }

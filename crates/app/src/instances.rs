@@ -86,7 +86,22 @@ fn settings(config: &Config, secrets: Option<&Secrets>) -> Vec<Setting> {
                 .collect::<Vec<_>>()
                 .join(","),
         ),
-        Setting::plain("STRIPE_SECRET_KEY", provider(&config.payments.provider)),
+        Setting::plain(
+            "STRIPE_SECRET_KEY",
+            provider(
+                (config.payments.in_use())
+                    .find(|provider| !matches!(provider, PaymentProvider::Mollie { .. }))
+                    .unwrap_or(&PaymentProvider::None),
+            ),
+        ),
+        Setting::plain(
+            "MOLLIE_API_KEY",
+            provider(
+                (config.payments.in_use())
+                    .find(|provider| matches!(provider, PaymentProvider::Mollie { .. }))
+                    .unwrap_or(&PaymentProvider::None),
+            ),
+        ),
         Setting::plain(
             "G2A_API_URL",
             match &config.supplier {
@@ -129,6 +144,14 @@ fn provider(provider: &PaymentProvider) -> String {
             api_url, secret_key, ..
         } => {
             let mode = if secret_key.expose().contains("_live_") {
+                "live"
+            } else {
+                "test"
+            };
+            format!("{api_url}, {mode}")
+        }
+        PaymentProvider::Mollie { api_url, api_key, .. } => {
+            let mode = if api_key.expose().starts_with("live_") {
                 "live"
             } else {
                 "test"

@@ -1,4 +1,4 @@
-//! The payment service, with the provider that the settings name: Stripe, or in a demo the built-in sandbox of Stripe.
+//! The payment service, with the providers that the settings name: Stripe, Mollie, or in a demo the built-in sandbox of Stripe.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use lockstep_auth::Keys;
 use lockstep_domain::Secret;
 use lockstep_payments::{
-    Limits, Payments, Provider, Relay, STRIPE, STRIPE_SANDBOX, Stripe, StripeConfig, TestProvider,
+    Limits, Mollie, MollieConfig, Payments, Provider, Relay, STRIPE, STRIPE_SANDBOX, Stripe, StripeConfig, TestProvider,
 };
 use lockstep_store::Store;
 use lockstep_stripe_sandbox::{Delivery, StripeSandbox};
@@ -95,18 +95,46 @@ fn sandbox_secrets(keys: &Keys) -> (String, String) {
 /// When the provider's address or certificates cannot be used.
 pub(crate) fn open(config: &Config, store: &Store, keys: &Keys, sandbox: Option<&CardSandbox>) -> Result<Payments> {
     let settings = &config.payments;
+    let relay = (!settings.relay_secrets.is_empty()).then(|| Relay {
+        secrets: settings.relay_secrets.clone(),
+    });
+    let provider = provider(config, &settings.provider, keys, sandbox)?;
+    if provider.is_none() {
+        tracing::warn!(
+            "no payment provider is configured: top-ups are disabled; set STRIPE_SECRET_KEY or MOLLIE_API_KEY"
+        );
+    }
+    let payments = Payments::new(store.clone(), provider, relay, Limits::default());
+    match &settings.other {
+        Some(other) => Ok(match self::provider(config, other, keys, None)? {
+            Some(other) => payments.with_provider(other),
+            None => payments,
+        }),
+        None => Ok(payments),
+    }
+}
+
+/// A provider; `None` where there is none.
+fn provider(
+    config: &Config,
+    named: &PaymentProvider,
+    keys: &Keys,
+    sandbox: Option<&CardSandbox>,
+) -> Result<Option<Box<dyn Provider>>> {
+    let return_url = &config.payments.return_url;
+    let product = format!("Balance at {}", config.shop_name);
     let stripe = |name, api_url: &str, secret_key: Secret, webhook_secrets: Vec<Secret>| {
         Stripe::new(StripeConfig {
             name,
             api_url: api_url.to_owned(),
             secret_key,
             webhook_secrets,
-            product: format!("Balance at {}", config.shop_name),
-            return_url: settings.return_url.clone(),
+            product: product.clone(),
+            return_url: return_url.clone(),
             timeout: PROVIDER_TIMEOUT,
         })
     };
-    let provider: Option<Box<dyn Provider>> = match (&settings.provider, sandbox) {
+    let found: Option<Box<dyn Provider>> = match (named, sandbox) {
         (
             PaymentProvider::Stripe {
                 api_url,
@@ -120,6 +148,22 @@ pub(crate) fn open(config: &Config, store: &Store, keys: &Keys, sandbox: Option<
             secret_key.clone(),
             webhook_secrets.clone(),
         )?)),
+        (
+            PaymentProvider::Mollie {
+                api_url,
+                api_key,
+                webhook_url,
+            },
+            _,
+        ) => Some(Box::new(Mollie::new(MollieConfig {
+            api_url: api_url.clone(),
+            api_key: api_key.clone(),
+            webhook_url: webhook_url.clone(),
+            description: product,
+            return_url: return_url.clone(),
+            timeout: PROVIDER_TIMEOUT,
+            clock: config.clock.clone(),
+        })?)),
         (PaymentProvider::Test, Some(sandbox)) => {
             tracing::warn!(
                 "no payment provider is configured: top-ups are paid in a sandbox of Stripe, no money moves"
@@ -139,18 +183,12 @@ pub(crate) fn open(config: &Config, store: &Store, keys: &Keys, sandbox: Option<
             Some(Box::new(TestProvider::new(
                 Secret::new(secret),
                 format!("{}/test-payment", config.public_url),
-                settings.return_url.clone(),
+                return_url.clone(),
                 config.clock.clone(),
                 config.random.clone(),
             )))
         }
-        (PaymentProvider::None, _) => {
-            tracing::warn!("no payment provider is configured: top-ups are disabled; set STRIPE_SECRET_KEY");
-            None
-        }
+        (PaymentProvider::None, _) => None,
     };
-    let relay = (!settings.relay_secrets.is_empty()).then(|| Relay {
-        secrets: settings.relay_secrets.clone(),
-    });
-    Ok(Payments::new(store.clone(), provider, relay, Limits::default()))
+    Ok(found)
 }

@@ -313,7 +313,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
             .with_shop_name(config.shop_name_is_set.then(|| config.shop_name.clone()))
             .with_pricing(config.pricing)
             .with_random(config.random.clone())
-            .with_cards(shop.payments().card_provider())
+            .with_cards(shop.payments().card_providers())
             .with_supplier(Arc::new(Access::new(
                 config,
                 supplier::limits(config)?,

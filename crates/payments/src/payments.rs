@@ -3,6 +3,7 @@
 mod cards;
 mod checkouts;
 mod comparison;
+mod hints;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use lockstep_store::{Store, StoreError, traces};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::provider::{Decision, Delivered, DeliveryError, Provider, ProviderError, TestPage};
+use crate::provider::{CardProvider, Decision, Delivered, DeliveryError, OwnPage, Provider, ProviderError, TestPage};
 use crate::relay::{self, Relay, RelayError};
 use crate::signature::verify;
 use crate::test_provider;
@@ -132,27 +133,33 @@ pub enum WebhookError {
     /// A relay's payment that could not be credited.
     #[error(transparent)]
     Outside(OutsideError),
+    /// The provider does not answer, so that nothing is known of the payment that the delivery names; the sender should
+    /// deliver again.
+    #[error("the payment provider does not answer")]
+    Unanswered,
     /// Database error; the sender should deliver again.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Top-ups through one provider. Cheap to clone.
+/// Top-ups through payment providers: one takes new payments, others still settle and refund their own. Cheap to clone.
 #[derive(Clone)]
 pub struct Payments(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    provider: Option<Arc<dyn Provider>>,
+    /// The first takes new payments.
+    providers: Vec<Arc<dyn Provider>>,
+    hints: hints::Gates,
     relay: Option<Relay>,
     limits: Limits,
 }
 
 impl std::fmt::Debug for Payments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let provider = self.0.provider.as_ref().map(|provider| provider.name());
+        let providers: Vec<_> = self.0.providers.iter().map(|provider| provider.name()).collect();
         f.debug_struct("Payments")
-            .field("provider", &provider)
+            .field("providers", &providers)
             .finish_non_exhaustive()
     }
 }
@@ -162,9 +169,24 @@ impl Payments {
     pub fn new(store: Store, provider: Option<Box<dyn Provider>>, relay: Option<Relay>, limits: Limits) -> Self {
         Self(Arc::new(Inner {
             store,
-            provider: provider.map(Arc::from),
+            providers: provider.into_iter().map(Arc::from).collect(),
+            hints: hints::Gates::default(),
             relay,
             limits,
+        }))
+    }
+
+    /// Adds a provider that takes no new payments, unless it is the only one, and settles and refunds its own.
+    #[must_use]
+    pub fn with_provider(&self, provider: Box<dyn Provider>) -> Self {
+        let mut providers = self.0.providers.clone();
+        providers.push(Arc::from(provider));
+        Self(Arc::new(Inner {
+            store: self.0.store.clone(),
+            providers,
+            hints: hints::Gates::default(),
+            relay: self.0.relay.clone(),
+            limits: self.0.limits,
         }))
     }
 
@@ -173,21 +195,39 @@ impl Payments {
     pub fn with_store(&self, store: Store) -> Self {
         Self(Arc::new(Inner {
             store,
-            provider: self.0.provider.clone(),
+            providers: self.0.providers.clone(),
+            hints: hints::Gates::default(),
             relay: self.0.relay.clone(),
             limits: self.0.limits,
         }))
     }
 
-    /// The provider's name, if it takes cards, so that it can refund them.
-    pub fn card_provider(&self) -> Option<&'static str> {
-        let provider = self.0.provider.as_deref()?;
-        provider.cards().map(|_| provider.name())
+    /// The names of the providers that take cards, so that their payments can be refunded.
+    pub fn card_providers(&self) -> Vec<&'static str> {
+        self.with_cards().map(|(name, _)| name).collect()
     }
 
-    /// The provider's name; `None` when top-ups are disabled.
+    /// The name of the provider that takes new payments; `None` when top-ups are disabled.
     pub fn provider(&self) -> Option<&'static str> {
-        self.0.provider.as_ref().map(|provider| provider.name())
+        self.default_provider().map(Provider::name)
+    }
+
+    fn default_provider(&self) -> Option<&dyn Provider> {
+        self.0.providers.first().map(AsRef::as_ref)
+    }
+
+    /// The provider with this name in the database, if it is in use.
+    fn provider_of(&self, name: &str) -> Option<&dyn Provider> {
+        self.0
+            .providers
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|provider| provider.name() == name)
+    }
+
+    /// The providers that take cards.
+    fn with_cards(&self) -> impl Iterator<Item = (&'static str, &dyn CardProvider)> {
+        (self.0.providers.iter()).filter_map(|provider| Some((provider.name(), provider.cards()?)))
     }
 
     /// The payment methods that a top-up may name.
@@ -229,7 +269,7 @@ impl Payments {
         key: Option<&str>,
         country: Option<&str>,
     ) -> Result<TopUpView, TopUpError> {
-        let provider = self.0.provider.as_deref().ok_or(TopUpError::NoProvider)?;
+        let provider = self.default_provider().ok_or(TopUpError::NoProvider)?;
         let Limits { least, most } = self.0.limits;
         if amount < least || amount > most {
             return Err(TopUpError::Amount { least, most });
@@ -290,7 +330,7 @@ impl Payments {
 
     /// Requests the payment page of a top-up on which this process holds the lease, and records the response.
     async fn create_checkout(&self, top_up: TopUp, is_first: bool) -> Result<TopUpView, TopUpError> {
-        let provider = self.0.provider.as_deref().ok_or(TopUpError::NoProvider)?;
+        let provider = self.provider_of(&top_up.provider).ok_or(TopUpError::NoProvider)?;
         match provider.create_checkout(&top_up).await {
             Ok(invited) => {
                 let known = top_ups::announced(&self.0.store, top_up.id, &invited.reference, &invited.url).await?;
@@ -354,9 +394,25 @@ impl Payments {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Result<WebhookOutcome, WebhookError> {
-        let provider = self.0.provider.as_deref().ok_or(WebhookError::NotSigned)?;
-        match provider.read(signature, body, now) {
-            Ok(Delivered::PaymentEvent(event)) => {
+        for provider in self.0.providers.iter().map(AsRef::as_ref) {
+            match provider.read(signature, body, now) {
+                Ok(delivered) => return self.take_delivery(provider, delivered, body).await,
+                Err(DeliveryError::NotSigned(_)) => {}
+                Err(DeliveryError::Unreadable) => return Err(WebhookError::Unreadable),
+            }
+        }
+        Err(WebhookError::NotSigned)
+    }
+
+    /// Acts on a delivery whose signature was verified.
+    async fn take_delivery(
+        &self,
+        provider: &dyn Provider,
+        delivered: Delivered,
+        body: &[u8],
+    ) -> Result<WebhookOutcome, WebhookError> {
+        match delivered {
+            Delivered::PaymentEvent(event) => {
                 let outcome = self.apply(&event).await?;
                 if outcome == Outcome::Unknown {
                     let unused = Unused {
@@ -370,7 +426,7 @@ impl Payments {
                 }
                 Ok(WebhookOutcome::TopUp(outcome))
             }
-            Ok(Delivered::ObjectEvent(event)) => {
+            Delivered::ObjectEvent(event) => {
                 let outcome = self.take_object(provider, &event).await?;
                 let name = match outcome {
                     ObjectOutcome::Read(applied) => applied.name(),
@@ -391,12 +447,10 @@ impl Payments {
                 }
                 Ok(WebhookOutcome::Object(outcome))
             }
-            Ok(Delivered::Unused(unused)) => {
+            Delivered::Unused(unused) => {
                 self.store_unused(&unused, body).await?;
                 Ok(WebhookOutcome::Unused(unused.reason))
             }
-            Err(DeliveryError::NotSigned(_)) => Err(WebhookError::NotSigned),
-            Err(DeliveryError::Unreadable) => Err(WebhookError::Unreadable),
         }
     }
 
@@ -467,13 +521,17 @@ impl Payments {
         deliveries::keep(&self.0.store, unused, body).await
     }
 
+    fn own_page(&self) -> Option<&dyn OwnPage> {
+        self.provider_of(test_provider::NAME).and_then(Provider::own_page)
+    }
+
     /// The built-in provider's page for a payment; `None` when another provider is in use or the payment does not
     /// exist.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn test_page(&self, reference: &str) -> Result<Option<TestPage>, StoreError> {
-        let Some(test) = self.0.provider.as_deref().and_then(Provider::own_page) else {
+        let Some(test) = self.own_page() else {
             return Ok(None);
         };
         let found = top_ups::by_reference(&self.0.store, test_provider::NAME, reference).await?;
@@ -490,7 +548,7 @@ impl Payments {
         decision: Decision,
         now: DateTime<Utc>,
     ) -> Result<Option<TestPage>, WebhookError> {
-        let Some(test) = self.0.provider.as_deref().and_then(Provider::own_page) else {
+        let Some(test) = self.own_page() else {
             return Ok(None);
         };
         let Some(top_up) = top_ups::by_reference(&self.0.store, test_provider::NAME, reference).await? else {
@@ -589,7 +647,7 @@ impl Payments {
     /// [`StoreError`]. A provider that does not respond is queried again later.
     pub async fn ask_about_silent(&self) -> Result<u32, StoreError> {
         let mut credited = 0;
-        if let Some(provider) = self.0.provider.as_deref() {
+        for provider in self.0.providers.iter().map(AsRef::as_ref) {
             let (mut asked, mut unanswered) = (0, 0);
             while asked < AT_ONCE && unanswered < MOST_UNANSWERED {
                 let due = top_ups::due(&self.0.store, provider.name(), CLAIMED, LEASE).await?;

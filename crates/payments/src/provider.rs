@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use futures_core::future::BoxFuture;
 use lockstep_domain::Money;
+use lockstep_domain::ids::TopUpId;
 use lockstep_store::cards::PaymentRef;
 use lockstep_store::cards::charges::ChargeReading;
 use lockstep_store::cards::disputes::DisputeReading;
@@ -50,10 +51,10 @@ pub enum ProviderError {
 pub struct Refusal {
     /// Status, type and code.
     pub words: String,
-    /// The provider's code.
-    pub code: Option<String>,
     /// There is no such object.
     pub is_missing: bool,
+    /// It answers the making of a refund, and says for good that this one is not made.
+    pub ends_refund: bool,
 }
 
 impl ProviderError {
@@ -116,7 +117,8 @@ pub trait Provider: Send + Sync {
         self.look_up(top_up, reference)
     }
 
-    /// Parses a delivery: `signature` is its signature header, `body` the bytes as sent.
+    /// Parses a signed delivery: `signature` is its signature header, `body` the bytes as sent. To a provider that signs nothing
+    /// ([`hints`](Self::hints)) no signature is valid.
     ///
     /// # Errors
     /// `DeliveryError`.
@@ -127,10 +129,34 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// What its deliveries say, if it does not sign them.
+    fn hints(&self) -> Option<&dyn HintProvider> {
+        None
+    }
+
     /// The payment page, if the shop itself shows it.
     fn own_page(&self) -> Option<&dyn OwnPage> {
         None
     }
+}
+
+/// A payment that was fetched because a delivery named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedPayment {
+    /// The shop's id in its metadata; `None` for a payment of another program.
+    pub top_up: Option<TopUpId>,
+    /// Its status.
+    pub status: ProviderPaymentStatus,
+}
+
+/// A provider whose deliveries are not signed. One only names a payment and proves nothing: the payment is fetched, and only
+/// what was fetched is acted on.
+pub trait HintProvider: Send + Sync {
+    /// The payment that a delivery names; `None` if it is not in the provider's form.
+    fn named(&self, body: &[u8]) -> Option<String>;
+
+    /// Fetches a payment, whoever made it.
+    fn fetch<'p>(&'p self, reference: &'p str) -> BoxFuture<'p, Result<FetchedPayment, ProviderError>>;
 }
 
 /// A part of a list of the provider's objects.
@@ -178,6 +204,15 @@ pub trait CardProvider: Send + Sync {
         payment: &'p PaymentRef,
         read_number: i64,
     ) -> BoxFuture<'p, Result<Vec<RefundReading>, ProviderError>>;
+
+    /// All disputes of a payment. None by default: for a provider that reports each dispute by an event of its own.
+    fn disputes_of<'p>(
+        &'p self,
+        _payment: &'p PaymentRef,
+        _read_number: i64,
+    ) -> BoxFuture<'p, Result<Vec<DisputeReading>, ProviderError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// A warning of fraud.
     fn warning<'p>(&'p self, id: &'p str) -> BoxFuture<'p, Result<WarningReading, ProviderError>>;
@@ -230,6 +265,9 @@ pub trait CardProvider: Send + Sync {
 
     /// What a payout consists of: the sum of the bookings in it, after fees, in units of its currency.
     fn paid_out<'p>(&'p self, payout: &'p str) -> BoxFuture<'p, Result<Money, ProviderError>>;
+
+    /// Whether evidence about a dispute can be submitted as it stands.
+    fn takes_evidence(&self, dispute: &DisputeReading) -> bool;
 
     /// Submits evidence about a dispute to the cardholder's bank, as form fields; returns the dispute. The same `id` submits it
     /// once, also after a lost response.

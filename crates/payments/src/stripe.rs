@@ -14,13 +14,12 @@ use lockstep_store::cards::inbox::{ObjectEvent, ObjectKind};
 use lockstep_store::deliveries::{Reason, Source, Unused};
 use lockstep_store::top_ups::{PaymentEvent, ProviderPaymentStatus, TopUp, Which};
 use reqwest::StatusCode;
-use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tracing::Instrument as _;
 
+use crate::http::{self, Answer, ClientError, cancelled, is_name};
 use crate::provider::{CardProvider, CheckoutSession, Delivered, DeliveryError, Provider, ProviderError, Refusal};
 use crate::signature::verify;
 
@@ -30,8 +29,8 @@ pub const STRIPE: &str = "stripe";
 pub const STRIPE_SANDBOX: &str = "stripe-sandbox";
 /// The API version that this client uses, independent of the account's default.
 const VERSION: &str = "2026-10-28.endive";
-/// Longest accepted response, in bytes: a page of a hundred disputes with their evidence.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// Codes by which Stripe refuses to make a refund, for good. They answer the making of a refund alone.
+const NEVER_MADE: [&str; 3] = ["charge_already_refunded", "charge_disputed", "amount_too_large"];
 /// Lifetime of a session; Stripe allows 30 minutes to 24 hours.
 const LIFETIME: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
@@ -54,17 +53,6 @@ pub struct StripeConfig {
     pub timeout: Duration,
 }
 
-/// Why Stripe cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum StripeConfigError {
-    /// The HTTP client cannot be created.
-    #[error("cannot set up HTTP for Stripe")]
-    Http(#[source] reqwest::Error),
-    /// The system's certificates cannot be used.
-    #[error("cannot set up TLS for Stripe")]
-    Tls(#[source] rustls::Error),
-}
-
 /// The Stripe provider.
 pub struct Stripe {
     config: StripeConfig,
@@ -83,24 +71,9 @@ impl Stripe {
     /// Creates the client; sends nothing yet.
     ///
     /// # Errors
-    /// [`StripeConfigError`].
-    pub fn new(config: StripeConfig) -> Result<Self, StripeConfigError> {
-        let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .and_then(BuilderVerifierExt::with_platform_verifier)
-            .map_err(StripeConfigError::Tls)?
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("lockstep/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(config.timeout)
-            .timeout(config.timeout)
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(StripeConfigError::Http)?;
+    /// [`ClientError`].
+    pub fn new(config: StripeConfig) -> Result<Self, ClientError> {
+        let http = http::client(config.timeout)?;
         Ok(Self { config, http })
     }
 
@@ -166,65 +139,10 @@ impl Stripe {
         call: &str,
         request: reqwest::RequestBuilder,
     ) -> Result<(T, bool), ProviderError> {
-        let span = lockstep_telemetry::call_span(format_args!("stripe.{call}"));
-        let request = match lockstep_telemetry::of_span(&span) {
-            Some(parent) => request.header(lockstep_telemetry::HEADER, parent.to_string()),
-            None => request,
-        };
-        let answer = self.exchange(request).instrument(span.clone()).await;
-        if answer.is_err() {
-            span.record("otel.status_code", "ERROR");
-        }
-        answer
-    }
-
-    async fn exchange<T: DeserializeOwned>(
-        &self,
-        request: reqwest::RequestBuilder,
-    ) -> Result<(T, bool), ProviderError> {
-        let lost = |error: reqwest::Error| ProviderError::Unavailable(error.without_url().to_string());
-        let mut response = request
+        let request = request
             .bearer_auth(self.config.secret_key.expose())
-            .header("Stripe-Version", VERSION)
-            .send()
-            .await
-            .map_err(lost)?;
-        let status = response.status();
-        let is_repeated = (response.headers().get("idempotent-replayed")).is_some_and(|value| value == "true");
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(lost)? {
-            if body.len() + part.len() > MAX_ANSWER {
-                return Err(ProviderError::Unreadable("an answer without an end".into()));
-            }
-            body.extend_from_slice(&part);
-        }
-        if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map(|answer| (answer, is_repeated))
-                .map_err(|_| ProviderError::Unreadable(format!("{status} with something else than was asked for")));
-        }
-        let failure = serde_json::from_slice::<Failure>(&body).map(|failure| failure.error);
-        let words = failure.as_ref().map_or_else(|_| String::new(), FailureBody::words);
-        let code = failure.as_ref().ok().and_then(|failure| failure.code.clone());
-        let told = format!("{status} {words}");
-        // docs.stripe.com/error-low-level: a request rejected before it was processed may be repeated under the same
-        // key, and so may one without a response; a 5xx response leaves the effect unknown.
-        Err(match status {
-            StatusCode::CONFLICT => ProviderError::InProgress(told),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProviderError::Denied(told),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ProviderError::Unavailable(told),
-            // The same key with other parameters: the settings have changed since, and an earlier request may have had
-            // an effect.
-            _ if failure.is_ok_and(|failure| failure.kind.as_deref() == Some("idempotency_error")) => {
-                ProviderError::Unreadable(told)
-            }
-            status if status.is_client_error() => ProviderError::Refused(Refusal {
-                words: told,
-                is_missing: status == StatusCode::NOT_FOUND && code.as_deref() == Some("resource_missing"),
-                code,
-            }),
-            _ => ProviderError::Unavailable(told),
-        })
+            .header("Stripe-Version", VERSION);
+        http::send(format!("stripe.{call}"), request, read_answer).await
     }
 
     fn session_url(&self, reference: &str) -> Result<String, ProviderError> {
@@ -242,10 +160,35 @@ impl Stripe {
     }
 }
 
-/// The return URL for a cancelled payment: the same URL with a marker.
-fn cancelled(address: &str) -> String {
-    let separator = if address.contains('?') { '&' } else { '?' };
-    format!("{address}{separator}cancelled=1")
+/// The object of an answer, and whether it is a repeated one.
+fn read_answer<T: DeserializeOwned>(answer: Answer) -> Result<(T, bool), ProviderError> {
+    let status = answer.status;
+    if status.is_success() {
+        let is_repeated = (answer.headers.get("idempotent-replayed")).is_some_and(|value| value == "true");
+        return Ok((answer.object()?, is_repeated));
+    }
+    let failure = serde_json::from_slice::<Failure>(&answer.body).map(|failure| failure.error);
+    let words = failure.as_ref().map_or_else(|_| String::new(), FailureBody::words);
+    let code = failure.as_ref().ok().and_then(|failure| failure.code.clone());
+    let told = format!("{status} {words}");
+    // docs.stripe.com/error-low-level: a request rejected before it was processed may be repeated under the same
+    // key, and so may one without a response; a 5xx response leaves the effect unknown.
+    Err(match status {
+        StatusCode::CONFLICT => ProviderError::InProgress(told),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProviderError::Denied(told),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ProviderError::Unavailable(told),
+        // The same key with other parameters: the settings have changed since, and an earlier request may have had
+        // an effect.
+        _ if failure.is_ok_and(|failure| failure.kind.as_deref() == Some("idempotency_error")) => {
+            ProviderError::Unreadable(told)
+        }
+        status if status.is_client_error() => ProviderError::Refused(Refusal {
+            words: told,
+            is_missing: status == StatusCode::NOT_FOUND && code.as_deref() == Some("resource_missing"),
+            ends_refund: code.as_deref().is_some_and(|code| NEVER_MADE.contains(&code)),
+        }),
+        _ => ProviderError::Unavailable(told),
+    })
 }
 
 impl Provider for Stripe {
@@ -420,11 +363,6 @@ fn object_of(kind: &str) -> Option<ObjectKind> {
         "radar.early_fraud_warning.created" | "radar.early_fraud_warning.updated" => Some(ObjectKind::Warning),
         _ => None,
     }
-}
-
-/// Whether a text can be an id of Stripe's, and so a part of a path.
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn unused(reason: Reason, detail: &str, event: &Value) -> Delivered {

@@ -356,8 +356,8 @@ pub struct Decision {
     pub amount: Option<Money>,
     /// They gave their password a moment ago: more than the limit of their role may go to the card.
     pub confirmed: bool,
-    /// The provider in use, if it takes cards.
-    pub provider: Option<&'static str>,
+    /// The providers in use that take cards.
+    pub providers: Vec<&'static str>,
 }
 
 /// Why a withdrawal was not decided.
@@ -539,7 +539,7 @@ async fn give_back(
         reason: Some(reason.unwrap_or("withdrawal").to_owned()),
         key: Some(format!("withdrawal-{id}")),
         confirmed: decision.confirmed,
-        provider: decision.provider,
+        providers: decision.providers.clone(),
     };
     let refund = refunds::request_once(tx, &new).await?;
     Ok((refunded, Some(refund)))

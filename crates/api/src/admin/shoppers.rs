@@ -92,7 +92,7 @@ struct PaymentMethodRow {
     id: &'static str,
     /// For display.
     name: &'static str,
-    /// `stripe`, or `terminal` for the built-in test page.
+    /// `stripe` for a page of a payment provider (Stripe or Mollie), or `terminal` for the built-in test page.
     #[serde(rename = "type")]
     kind: &'static str,
     /// Whether a top-up with it is possible: a provider is configured.
@@ -123,7 +123,7 @@ pub(crate) async fn payment_methods(State(api): Api, staff: RequireStaff) -> Ans
         .map(|(at, id)| PaymentMethodRow {
             id,
             name: name(id),
-            kind: if offered.provider == Some("stripe") {
+            kind: if matches!(offered.provider, Some("stripe" | "mollie")) {
                 "stripe"
             } else {
                 "terminal"

@@ -143,7 +143,7 @@ pub(crate) async fn decide(State(api): Api, Path(id): Path<String>, staff: Requi
         top_up: top_up.map(TopUpId),
         amount: sent.amount,
         confirmed: api.shop.auth().is_confirmed(&staff.admin).await?,
-        provider: staff.office.cards(),
+        providers: staff.office.cards().to_vec(),
     };
     staff
         .office

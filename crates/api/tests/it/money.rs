@@ -280,6 +280,16 @@ async fn the_terminal_webhook_of_the_existing_shop_is_gone() {
 }
 
 #[tokio::test]
+async fn a_notice_of_mollie_is_refused_by_a_shop_without_mollie() {
+    let shop = Shop::open().await;
+    let client = Client::new(&shop);
+    for body in [json!({}), json!("id=tr_1")] {
+        let answer = client.post("/api/payment/webhook/mollie", body).await;
+        assert_eq!(answer.failure(), (401, "not_signed".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn nobody_refunds_a_delivered_key_to_themselves() {
     let shop = Shop::open().await;
     let game = NewGame::titled("Portal");

@@ -30,6 +30,16 @@ pub(super) fn refuse_what_is_unsafe(settings: &Settings) -> Result<()> {
              keys and the account's secret go over it"
         );
     }
+    if let Some(url) = settings
+        .mollie_api_url
+        .as_deref()
+        .filter(|url| !is_https(url) && !is_loopback(url))
+    {
+        bail!(
+            "MOLLIE_API_URL is {url:?}; in production it has to begin with https:// unless it is on this machine, because the \
+             account's key goes over it"
+        );
+    }
     for (name, secret) in [
         ("JWT_SECRET", &settings.jwt_secret),
         ("JWT_REFRESH_SECRET", &settings.jwt_refresh_secret),

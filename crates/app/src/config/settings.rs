@@ -144,6 +144,15 @@ pub(crate) struct Settings {
     /// Stripe's API. Default: `https://api.stripe.com`
     #[arg(long, env = "STRIPE_API_URL", global = true, value_name = "URL")]
     pub(crate) stripe_api_url: Option<String>,
+    /// Mollie's API key, `live_…` or `test_…`
+    #[arg(long, env = "MOLLIE_API_KEY", global = true, value_name = "TEXT")]
+    pub(crate) mollie_api_key: Option<Hidden>,
+    /// Mollie's API. Default: `https://api.mollie.com`
+    #[arg(long, env = "MOLLIE_API_URL", global = true, value_name = "URL")]
+    pub(crate) mollie_api_url: Option<String>,
+    /// Who takes new payments: stripe, mollie. The other, if it has a key, still settles and refunds its own. Default: stripe if it has a key
+    #[arg(long, env = "PAYMENT_PROVIDER", global = true, value_name = "NAME")]
+    pub(crate) payment_provider: Option<String>,
     /// Secret with which another program signs the payments that it reports. Default: no other program may. A
     /// comma-separated list rotates
     #[arg(long, env = "PAYMENT_WEBHOOK_SECRET", global = true, value_name = "TEXT")]

@@ -130,9 +130,18 @@ fn in_force(config: &Config, key: &str) -> Option<String> {
         "g2a_auth" => if config.supplier.uses_oauth() { "oauth" } else { "hash" }.to_owned(),
         "g2a_rate_per_minute" => config.rate_per_minute.to_string(),
         "g2a_markup_percent" => config.pricing.markup_percent.to_string(),
-        "stripe_api_url" => match &config.payments.provider {
-            PaymentProvider::Stripe { api_url, .. } => api_url.clone(),
-            _ => return None,
+        "stripe_api_url" => (config.payments.in_use()).find_map(|provider| match provider {
+            PaymentProvider::Stripe { api_url, .. } => Some(api_url.clone()),
+            _ => None,
+        })?,
+        "mollie_api_url" => (config.payments.in_use()).find_map(|provider| match provider {
+            PaymentProvider::Mollie { api_url, .. } => Some(api_url.clone()),
+            _ => None,
+        })?,
+        "payment_provider" => match &config.payments.provider {
+            PaymentProvider::Stripe { .. } => "stripe".to_owned(),
+            PaymentProvider::Mollie { .. } => "mollie".to_owned(),
+            PaymentProvider::Test | PaymentProvider::None => return None,
         },
         "payment_return_url" => config.payments.return_url.clone(),
         "lockstep_mail_from" => config.mail_from.clone(),

@@ -214,7 +214,7 @@ pub(crate) async fn decide(Path(withdrawal): Path<String>, sent: StaffForm) -> R
             top_up: top_up.filter(|_| is_accepted),
             amount: None,
             confirmed: step_up::is_confirmed(&staff).await?,
-            provider: staff.office().cards(),
+            providers: staff.office().cards().to_vec(),
         };
         match staff
             .office()

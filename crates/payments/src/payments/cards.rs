@@ -22,16 +22,13 @@ use crate::provider::{CardProvider, Provider, ProviderError};
 /// Lease of a process that reads an object or makes a refund; longer than the calls that this takes.
 const LEASE: Duration = Duration::from_mins(2);
 /// How long a delivery waits until its object is read. Its sender gets an answer in time, and the worker reads it later.
-const PATIENCE: Duration = Duration::from_secs(6);
+pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 /// Number of events or refunds claimed at a time.
 const CLAIMED: u32 = 10;
 /// Most of them in one scan.
 const AT_ONCE: usize = 100;
 /// Number of consecutive calls without an answer after which a scan stops until the next.
 const MOST_UNANSWERED: u32 = 3;
-
-/// Codes by which the provider refuses to make a refund, for good.
-const NEVER_MADE: [&str; 3] = ["charge_already_refunded", "charge_disputed", "amount_too_large"];
 
 /// What came of an event about an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +176,13 @@ impl Payments {
                         applied => all = applied,
                     }
                 }
+                for mut read in provider.disputes_of(&payment, number).await? {
+                    name_top_up(&mut read.payment, known);
+                    match disputes::apply(store, name, &read).await? {
+                        Applied::Same | Applied::Stale => {}
+                        applied => all = applied,
+                    }
+                }
                 all
             }
             ObjectKind::Warning => {
@@ -216,8 +220,8 @@ impl Payments {
 
     /// Asks the provider about a top-up whose payment was not reported.
     async fn credit_missed(&self, id: lockstep_domain::ids::TopUpId) -> Result<(), ActError> {
-        let provider = self.0.provider.as_deref().ok_or(ActError::NotCredited)?;
         let top_up = top_ups::of_id(&self.0.store, id).await?.ok_or(ActError::NotCredited)?;
+        let provider = self.provider_of(&top_up.provider).ok_or(ActError::NotCredited)?;
         let reference = top_up.reference.clone().ok_or(ActError::NotCredited)?;
         let word = provider.look_up(&top_up, &reference).await?;
         let event = PaymentEvent {
@@ -239,11 +243,7 @@ impl Payments {
     pub async fn withdraw_refund(&self, admin: UserId, id: Uuid, reason: &str) -> Result<CardRefund, WithdrawalError> {
         let store = &self.0.store;
         let claimed = refunds::claim_one(store, id, LEASE).await?;
-        let provider = self
-            .0
-            .provider
-            .as_deref()
-            .filter(|provider| provider.name() == claimed.provider);
+        let provider = self.provider_of(&claimed.provider);
         if let Some((name, cards)) = provider.and_then(|provider| Some((provider.name(), provider.cards()?))) {
             let number = cards::reading(store).await?;
             match self.search(name, cards, &claimed.due, number).await {
@@ -315,11 +315,14 @@ impl Payments {
     /// # Errors
     /// [`StoreError`]. What the provider does not answer is tried again later.
     pub async fn work_on_cards(&self) -> Result<u32, StoreError> {
-        let Some(provider) = self.0.provider.as_deref() else {
-            return Ok(0);
-        };
-        let Some(cards) = provider.cards() else { return Ok(0) };
-        let name = provider.name();
+        let mut acted = 0;
+        for (name, cards) in self.with_cards() {
+            acted += self.work_on_cards_of(name, cards).await?;
+        }
+        Ok(acted)
+    }
+
+    async fn work_on_cards_of(&self, name: &'static str, cards: &dyn CardProvider) -> Result<u32, StoreError> {
         let mut acted = holds::refund_decided(&self.0.store, name).await?;
         acted += self.submit_evidence(name, cards).await?;
         let (mut unanswered, mut seen) = (0, 0);
@@ -415,7 +418,7 @@ impl Payments {
             // An earlier attempt may have arrived, and the provider forgets its idempotency keys after a day.
             failpoint!("dispute_evidence.look.before");
             let read = provider.dispute(&due.dispute, number).await?;
-            if !read.status.ends_with("needs_response") {
+            if !provider.takes_evidence(&read) {
                 return Ok(read);
             }
         }
@@ -445,12 +448,10 @@ impl Payments {
                 Ok(true)
             }
             Err(ActError::Store(error)) => Err(error),
-            // Nothing was made: these codes answer the making of a refund alone, and an earlier attempt that had made it
-            // would have been found, or repeated by its key. Any other refusal (of a reading, of a key of another account)
-            // says nothing about an earlier attempt.
-            Err(ActError::Provider(ProviderError::Refused(why)))
-                if refund.reference.is_none() && why.code.as_deref().is_some_and(|code| NEVER_MADE.contains(&code)) =>
-            {
+            // Nothing was made: this answers the making of a refund alone, and an earlier attempt that had made it would have
+            // been found, or repeated by its key. Any other refusal (of a reading, of a key of another account) says nothing
+            // about an earlier attempt.
+            Err(ActError::Provider(ProviderError::Refused(why))) if refund.reference.is_none() && why.ends_refund => {
                 tracing::warn!(refund = %refund.id, "the payment provider refuses a refund: {why}");
                 failpoint!("card_refund.refused.before");
                 refunds::refused(store, refund.id, &why.words).await?;

@@ -82,7 +82,7 @@ impl Payments {
         if !METHODS.contains(&request.method.as_str()) {
             return Err(TopUpError::Method.into());
         }
-        let provider = self.0.provider.as_deref();
+        let provider = self.default_provider();
         let Limits { least, most } = self.0.limits;
         let country = request.country;
         let new = NewCheckout {

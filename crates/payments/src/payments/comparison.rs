@@ -76,18 +76,39 @@ struct Found {
     read: Option<(ObjectKind, String)>,
 }
 
+impl Compared {
+    fn add(&mut self, other: Self) {
+        self.objects = self.objects.saturating_add(other.objects);
+        self.fixed.extend(other.fixed);
+        self.left.extend(other.left);
+    }
+}
+
 impl Payments {
-    /// Compares the provider's objects of the last weeks with the books at the time `now`; `None` without a provider that
-    /// takes cards. With `fix`, what was only missed is taken. The result is recorded for `lockstep doctor`.
+    /// Compares the providers' objects of the last weeks with the books at the time `now`; `None` without a provider that
+    /// takes cards. With `fix`, what was only missed is taken. The results are recorded for `lockstep doctor`.
     ///
     /// # Errors
-    /// [`CompareError`]; then nothing is recorded.
+    /// [`CompareError`] of one of them; then nothing is recorded of it, and the others are compared nevertheless.
     pub async fn compare(&self, fix: bool, now: DateTime<Utc>) -> Result<Option<Compared>, CompareError> {
-        let Some(provider) = self.0.provider.as_deref() else {
-            return Ok(None);
-        };
-        let Some(cards) = provider.cards() else { return Ok(None) };
-        let (name, store) = (provider.name(), &self.0.store);
+        let (mut all, mut failed) = (None::<Compared>, None);
+        for (name, cards) in self.with_cards() {
+            match self.compare_with(name, cards, fix, now).await {
+                Ok(compared) => all.get_or_insert_default().add(compared),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(all), Err)
+    }
+
+    async fn compare_with(
+        &self,
+        name: &'static str,
+        cards: &dyn CardProvider,
+        fix: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Compared, CompareError> {
+        let store = &self.0.store;
         let since = comparison::compared_since(store, name, now - SINCE).await?;
         let (theirs, books) = read_both(store, cards, name, since).await?;
         let mut found = differences(&theirs, &books);
@@ -121,17 +142,20 @@ impl Payments {
         let left: Vec<Difference> = found.into_iter().map(|one| one.difference).collect();
         let objects = u32::try_from(objects).unwrap_or(u32::MAX);
         comparison::record(store, name, since, objects, &left).await?;
-        Ok(Some(Compared { objects, fixed, left }))
+        Ok(Compared { objects, fixed, left })
     }
 
-    /// Compares once a day, whichever process comes first; repeated after an hour when the provider did not answer.
+    /// Compares with each provider once a day, whichever process comes first; repeated after an hour when it did not answer.
     pub(super) async fn compare_daily(&self, now: DateTime<Utc>) {
-        let Some(provider) = self.0.provider.as_deref().filter(|provider| provider.cards().is_some()) else {
-            return;
-        };
+        for (name, cards) in self.with_cards() {
+            self.compare_daily_with(name, cards, now).await;
+        }
+    }
+
+    async fn compare_daily_with(&self, name: &'static str, cards: &dyn CardProvider, now: DateTime<Utc>) {
         let begun = async {
-            let since = comparison::compared_since(&self.0.store, provider.name(), now - SINCE).await?;
-            comparison::begin_daily(&self.0.store, provider.name(), since).await
+            let since = comparison::compared_since(&self.0.store, name, now - SINCE).await?;
+            comparison::begin_daily(&self.0.store, name, since).await
         };
         match begun.await {
             Ok(true) => {}
@@ -141,20 +165,19 @@ impl Payments {
                 return;
             }
         }
-        match self.compare(true, now).await {
-            Ok(Some(compared)) if compared.left.is_empty() => {
+        match self.compare_with(name, cards, true, now).await {
+            Ok(compared) if compared.left.is_empty() => {
                 tracing::info!(
                     objects = compared.objects,
                     fixed = compared.fixed.len(),
                     "the books agree with the payment provider"
                 );
             }
-            Ok(Some(compared)) => tracing::error!(
+            Ok(compared) => tracing::error!(
                 left = compared.left.len(),
                 "the books differ from the payment provider in {} places; `lockstep reconcile` names them",
                 compared.left.len()
             ),
-            Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%error, "could not compare the books with the payment provider; it is retried in an hour");
             }

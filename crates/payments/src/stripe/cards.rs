@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{Stripe, is_name};
+use super::Stripe;
+use crate::http::is_name;
 use crate::provider::{CardProvider, ListPart, PayoutReading, ProviderError};
 
 /// Objects in one part of a list.
@@ -633,6 +634,10 @@ impl CardProvider for Stripe {
             }
             Err(unreadable("a payout without an end"))
         })
+    }
+
+    fn takes_evidence(&self, dispute: &DisputeReading) -> bool {
+        dispute.status.ends_with("needs_response")
     }
 
     fn submit_evidence<'p>(

@@ -13,6 +13,7 @@ mod debtors;
 mod doubled;
 mod evidence;
 mod holds;
+mod mollie;
 mod permutations;
 mod stand_in;
 mod stripe;

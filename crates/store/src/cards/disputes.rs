@@ -116,6 +116,7 @@ async fn apply_once(tx: &mut Tx, provider: &str, read: &DisputeReading) -> Resul
     )
     .fetch_optional(tx.conn())
     .await?;
+    let is_first = known.is_none();
     let id = match known {
         Some(row) if row.read_number >= read.read_number => return Ok(Applied::Stale),
         Some(row) => {
@@ -211,7 +212,10 @@ async fn apply_once(tx: &mut Tx, provider: &str, read: &DisputeReading) -> Resul
         incidents::add(tx, owned.top_up, owned.user, &incident).await?;
     }
     if read.state != DisputeState::Open {
-        incidents::resolve(tx, IncidentKind::Dispute, &read.reference).await?;
+        // Staff have to learn of one that was lost before it was known.
+        if !is_first || read.state == DisputeState::Won {
+            incidents::resolve(tx, IncidentKind::Dispute, &read.reference).await?;
+        }
         release_units(tx, owned.user).await?;
     }
     if read.state == DisputeState::Won {

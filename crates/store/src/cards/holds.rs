@@ -629,7 +629,7 @@ async fn refund_once(tx: &mut Tx, provider: &'static str, top_up: TopUpId) -> Re
         key: Some("hold".into()),
         // They gave it, or were asked for it, when they decided.
         confirmed: true,
-        provider: Some(provider),
+        providers: vec![provider],
     };
     let refund = match refunds::request_once(tx, &new).await {
         Ok(refund) => Some(refund.id),

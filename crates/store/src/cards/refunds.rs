@@ -162,8 +162,8 @@ pub struct NewRefund {
     pub key: Option<String>,
     /// They gave their password a moment ago.
     pub confirmed: bool,
-    /// The provider in use, if it takes cards.
-    pub provider: Option<&'static str>,
+    /// The providers in use that take cards.
+    pub providers: Vec<&'static str>,
 }
 
 /// Takes the amount from the balance and writes the refund, which a worker makes at the provider next.
@@ -186,12 +186,12 @@ pub async fn request(store: &Store, new: NewRefund) -> Result<CardRefund, Refund
 pub(crate) async fn request_once(tx: &mut Tx, new: &NewRefund) -> Result<CardRefund, RefundError> {
     let top_up = sqlx::query!(
         r#"-- store.cards.refunds.top_up
-        select p.user_id, p.status = 'COMPLETED' as "is_paid!", p.provider is not distinct from $2 as "is_in_use!",
+        select p.user_id, p.status = 'COMPLETED' as "is_paid!", p.provider = any ($2) as "is_in_use!",
                coalesce(p.paid_currency, 'EUR') = 'EUR'
                and not exists (select from top_up_charges c where c.top_up_id = p.id and c.currency <> 'EUR') as "is_euro!"
           from top_ups p where p.id = $1 for no key update of p"#,
         new.top_up.0,
-        new.provider
+        &new.providers.iter().map(|&provider| provider.to_owned()).collect::<Vec<_>>()
     )
     .fetch_optional(tx.conn())
     .await

@@ -16,7 +16,7 @@ use crate::{Result, Store, StoreError, Tx, mail};
 const NOTICE: Duration = Duration::from_hours(72);
 
 /// The providers whose charges are read once a top-up is credited.
-const CHARGES: [&str; 2] = ["stripe", "stripe-sandbox"];
+const CHARGES: [&str; 3] = ["stripe", "stripe-sandbox", "mollie"];
 
 /// Identifies the intent of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,7 +78,7 @@ impl Sold {
             top_up: None,
             amount: None,
             confirmed: true,
-            provider: Some("stripe"),
+            providers: vec!["stripe"],
         }
     }
 

@@ -60,14 +60,23 @@ async fn cards(store: &Store, findings: &mut Vec<Finding>) -> lockstep_store::Re
         let seen = say!("doctor.payments.late", late);
         findings.push(Finding::wrong("payments", seen, "doctor.payments.late.do"));
     }
-    for provider in [lockstep_payments::STRIPE, lockstep_payments::STRIPE_SANDBOX] {
-        compared(store, provider, findings).await?;
+    for (provider, name) in [
+        (lockstep_payments::STRIPE, "Stripe"),
+        (lockstep_payments::STRIPE_SANDBOX, "Stripe (sandbox)"),
+        (lockstep_payments::MOLLIE, "Mollie"),
+    ] {
+        compared(store, provider, name, findings).await?;
     }
     Ok(())
 }
 
 /// What the last comparison with a provider found.
-async fn compared(store: &Store, provider: &str, findings: &mut Vec<Finding>) -> lockstep_store::Result<()> {
+async fn compared(
+    store: &Store,
+    provider: &str,
+    name: &str,
+    findings: &mut Vec<Finding>,
+) -> lockstep_store::Result<()> {
     if let Some(last) = comparison::last(store, provider).await? {
         let when = stamp(last.began_at);
         for one in &last.differences {
@@ -75,10 +84,10 @@ async fn compared(store: &Store, provider: &str, findings: &mut Vec<Finding>) ->
             findings.push(Finding::wrong("payments", seen, "doctor.payments.differs.do"));
         }
         if last.ended_at.is_none() {
-            let seen = say!("doctor.payments.comparing", when);
+            let seen = say!("doctor.payments.comparing", name, when);
             findings.push(Finding::note("payments", seen, "doctor.payments.comparing.do"));
         } else if last.differences.is_empty() {
-            findings.push(Finding::well("payments", say!("doctor.payments.agreed", when)));
+            findings.push(Finding::well("payments", say!("doctor.payments.agreed", name, when)));
         }
     }
     Ok(())
