@@ -3,7 +3,7 @@
 use lockstep_domain::admin::{CartList, CartRow, Page, WishlistList, WishlistRow};
 use lockstep_domain::ids::UserId;
 
-use super::{bounds, contains, user_brief};
+use super::{MOST_COUNTED, bounds, contains, user_brief};
 use crate::row::{how_many_of, money_of};
 use crate::{Result, Tx};
 
@@ -16,7 +16,7 @@ pub struct Filter {
     pub email: Option<String>,
 }
 
-/// Carts with items, the latest change first.
+/// Carts with items, the latest change first. At most [`MOST_COUNTED`] are counted.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -29,8 +29,8 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
             -- Newest first: the first that is seen of a cart is its last change, and so only the carts before are read.
             select l.user_id, l.added_at as changed from cart_items l
              where not exists (select from guest_sessions s where s.id = l.user_id)
-               and not exists (select from cart_items n where n.user_id = l.user_id
-                                  and (n.added_at, n.game_id) > (l.added_at, l.game_id))
+               and l.game_id = (select n.game_id from cart_items n where n.user_id = l.user_id
+                                 order by n.added_at desc, n.game_id limit 1)
                and ($1::uuid is null or l.user_id = $1)
                and ($2::text is null or l.user_id in (
                     select u.id from users u where u.deleted_at is null and u.email ilike $2
@@ -58,9 +58,10 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
                and ($2::text is null or l.user_id in (
                     select u.id from users u where u.deleted_at is null and u.email ilike $2
                        and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
-             group by l.user_id) carts"#,
+             group by l.user_id limit $3) carts"#,
         user,
-        email
+        email,
+        MOST_COUNTED
     )
     .fetch_one(tx.uncached())
     .await?;
@@ -82,7 +83,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     })
 }
 
-/// Wishlists with items, the latest change first.
+/// Wishlists with items, the latest change first. At most [`MOST_COUNTED`] are counted.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -95,8 +96,8 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
             -- As for carts.
             select l.user_id, l.added_at as changed from wishlist l
              where not exists (select from guest_sessions s where s.id = l.user_id)
-               and not exists (select from wishlist n where n.user_id = l.user_id
-                                  and (n.added_at, n.game_id) > (l.added_at, l.game_id))
+               and l.game_id = (select n.game_id from wishlist n where n.user_id = l.user_id
+                                 order by n.added_at desc, n.game_id limit 1)
                and ($1::uuid is null or l.user_id = $1)
                and ($2::text is null or l.user_id in (
                     select u.id from users u where u.deleted_at is null and u.email ilike $2
@@ -122,9 +123,10 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
                and ($2::text is null or l.user_id in (
                     select u.id from users u where u.deleted_at is null and u.email ilike $2
                        and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
-             group by l.user_id) lists"#,
+             group by l.user_id limit $3) lists"#,
         user,
-        email
+        email,
+        MOST_COUNTED
     )
     .fetch_one(tx.uncached())
     .await?;
