@@ -16,7 +16,7 @@ pub struct Filter {
     pub email: Option<String>,
 }
 
-/// Carts with items, the latest change first. At most [`MOST_COUNTED`] are counted.
+/// Carts with items, the latest change first. At most 10,000 are counted.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -83,7 +83,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     })
 }
 
-/// Wishlists with items, the latest change first. At most [`MOST_COUNTED`] are counted.
+/// Wishlists with items, the latest change first. At most 10,000 are counted.
 ///
 /// # Errors
 /// [`crate::StoreError`].

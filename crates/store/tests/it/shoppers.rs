@@ -949,8 +949,18 @@ async fn carts_and_wishlists_are_listed_by_their_last_change() {
     let (mut carts_seen, mut wishlists_seen) = (Vec::new(), Vec::new());
     for number in 1..=2 {
         let (filter, page) = (&filter, Page { number, size: 2 });
-        let carts = db.store.read(|tx| Box::pin(list(tx, filter, page))).await.unwrap().value;
-        let lists = db.store.read(|tx| Box::pin(wishlists(tx, filter, page))).await.unwrap().value;
+        let carts = db
+            .store
+            .read(|tx| Box::pin(list(tx, filter, page)))
+            .await
+            .unwrap()
+            .value;
+        let lists = db
+            .store
+            .read(|tx| Box::pin(wishlists(tx, filter, page)))
+            .await
+            .unwrap()
+            .value;
         assert_eq!((carts.paging.total, lists.paging.total), (3, 3));
         carts_seen.extend(carts.carts.iter().map(|cart| (cart.user_id, cart.item_count)));
         wishlists_seen.extend(lists.wishlists.iter().map(|list| (list.user_id, list.item_count)));
