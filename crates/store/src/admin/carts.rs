@@ -3,7 +3,7 @@
 use lockstep_domain::admin::{CartList, CartRow, Page, WishlistList, WishlistRow};
 use lockstep_domain::ids::UserId;
 
-use super::{bounds, contains, user_brief};
+use super::{MOST_COUNTED, bounds, contains, user_brief};
 use crate::row::{how_many_of, money_of};
 use crate::{Result, Tx};
 
@@ -16,7 +16,7 @@ pub struct Filter {
     pub email: Option<String>,
 }
 
-/// Carts with items, the latest change first.
+/// Carts with items, the latest change first. At most 10,000 are counted.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -26,13 +26,16 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     let rows = sqlx::query!(
         r#"-- store.admin.carts.list
         with page as (
-            select l.user_id, max(l.added_at) as changed from cart_items l
+            -- Newest first: the first that is seen of a cart is its last change, and so only the carts before are read.
+            select l.user_id, l.added_at as changed from cart_items l
              where not exists (select from guest_sessions s where s.id = l.user_id)
+               and l.game_id = (select n.game_id from cart_items n where n.user_id = l.user_id
+                                 order by n.added_at desc, n.game_id limit 1)
                and ($1::uuid is null or l.user_id = $1)
                and ($2::text is null or l.user_id in (
                     select u.id from users u where u.deleted_at is null and u.email ilike $2
                        and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
-             group by l.user_id order by 2 desc, 1 limit $3 offset $4)
+             order by l.added_at desc, l.user_id limit $3 offset $4)
         select u.id as user_id, u.email, u.nickname, u.first_name, u.last_name, sum(c.quantity)::bigint as "copies!",
                sum(c.quantity * g.price)::numeric(12,2) as "total!", max(c.added_at) as "changed!"
           from page p join users u on u.id = p.user_id join cart_items c on c.user_id = p.user_id
@@ -55,9 +58,10 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
                and ($2::text is null or l.user_id in (
                     select u.id from users u where u.deleted_at is null and u.email ilike $2
                        and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
-             group by l.user_id) carts"#,
+             group by l.user_id limit $3) carts"#,
         user,
-        email
+        email,
+        MOST_COUNTED
     )
     .fetch_one(tx.uncached())
     .await?;
@@ -79,7 +83,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     })
 }
 
-/// Wishlists with items, the latest change first.
+/// Wishlists with items, the latest change first. At most 10,000 are counted.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -89,14 +93,18 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
     let rows = sqlx::query!(
         r#"-- store.admin.wishlists.list
         with page as (
-            select l.user_id, max(l.added_at) as changed, count(*) as games from wishlist l
+            -- As for carts.
+            select l.user_id, l.added_at as changed from wishlist l
              where not exists (select from guest_sessions s where s.id = l.user_id)
+               and l.game_id = (select n.game_id from wishlist n where n.user_id = l.user_id
+                                 order by n.added_at desc, n.game_id limit 1)
                and ($1::uuid is null or l.user_id = $1)
                and ($2::text is null or l.user_id in (
                     select u.id from users u where u.deleted_at is null and u.email ilike $2
                        and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
-             group by l.user_id order by 2 desc, 1 limit $3 offset $4)
-        select u.id as user_id, u.email, u.nickname, u.first_name, u.last_name, p.games as "games!", p.changed as "changed!"
+             order by l.added_at desc, l.user_id limit $3 offset $4)
+        select u.id as user_id, u.email, u.nickname, u.first_name, u.last_name,
+               (select count(*) from wishlist w where w.user_id = p.user_id) as "games!", p.changed as "changed!"
           from page p join users u on u.id = p.user_id
          where u.deleted_at is null order by p.changed desc, u.id"#,
         user,
@@ -115,9 +123,10 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
                and ($2::text is null or l.user_id in (
                     select u.id from users u where u.deleted_at is null and u.email ilike $2
                        and account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2))
-             group by l.user_id) lists"#,
+             group by l.user_id limit $3) lists"#,
         user,
-        email
+        email,
+        MOST_COUNTED
     )
     .fetch_one(tx.uncached())
     .await?;

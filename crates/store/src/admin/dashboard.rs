@@ -75,6 +75,10 @@ struct Day {
 }
 
 async fn top_games(tx: &mut Tx) -> Result<Vec<TopGame>> {
+    // PostgreSQL's 4 MB do not hold the sums of 100,000 games; it would write them to disk.
+    sqlx::query_scalar!("-- store.admin.dashboard.memory\nselect set_config('work_mem', '32MB', true)")
+        .fetch_one(tx.conn())
+        .await?;
     let rows = sqlx::query!(
         r#"-- store.admin.dashboard.top_games
         select g.id, g.title, g.slug, s.sales as "sales!",

@@ -201,10 +201,13 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<(GameKeyLi
         "list",
         // A file is shown masked whole, and a thousand of them are 87 MB.
         "case when k.is_file then ''::bytea else k.key_ciphertext end",
-        " where ($1::uuid is null or k.game_id = $1) and ($2::boolean is null or k.activated = $2)
-               and ($3::uuid is null or k.id = $3) and ($4::uuid[] is null or k.order_id = any ($4) or k.faulty_order_id = any ($4))
-               and ($5::text is null or k.game_id in (select s.id from games s where s.title ilike $5))
-             order by k.created_at desc, k.id desc limit $6 offset $7",
+        // Rows before the page are passed in the index alone.
+        " join (select p.id from game_keys p
+                 where ($1::uuid is null or p.game_id = $1) and ($2::boolean is null or p.activated = $2)
+                   and ($3::uuid is null or p.id = $3) and ($4::uuid[] is null or p.order_id = any ($4) or p.faulty_order_id = any ($4))
+                   and ($5::text is null or p.game_id in (select s.id from games s where s.title ilike $5))
+                 order by p.created_at desc, p.id desc limit $6 offset $7) page on page.id = k.id
+             order by k.created_at desc, k.id desc",
         game,
         activated,
         found.key,

@@ -24,9 +24,11 @@ pub async fn list(tx: &mut Tx, status: Option<OrderStatus>, page: Page) -> Resul
     let rows = sqlx::query!(
         r#"-- store.admin.orders.list
         select o.id, u.email, u.nickname, o.total, o.status::text as "status!", o.created_at
-          from orders o join users u on u.id = o.user_id
-         where $1::text::order_status is null or o.status = $1::text::order_status
-         order by o.created_at desc, o.id desc limit $2 offset $3"#,
+          -- Rows before the page are passed in the index alone.
+          from (select p.id from orders p where $1::text::order_status is null or p.status = $1::text::order_status
+                 order by p.created_at desc, p.id desc limit $2 offset $3) page
+          join orders o on o.id = page.id join users u on u.id = o.user_id
+         order by o.created_at desc, o.id desc"#,
         status,
         limit,
         offset

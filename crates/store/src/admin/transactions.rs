@@ -69,14 +69,17 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Transactio
                o.status::text as "order_status?",
                t.type::text as "kind!", t.amount, t.currency, t.method, t.status::text as "status!", t.description,
                t.transaction_hash, t.created_at
-          from transactions t join users u on u.id = t.user_id left join orders o on o.id = t.order_id
-         where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2 or split_part(t.transaction_hash, ':', 1) ilike $2
-                -- Of this type are all methods of payment.
-                or t.type = 'TOP_UP' and 'terminal' ilike $2)
-           and ($3::text::payment_status is null or t.status = $3::text::payment_status)
-           and ($4::timestamptz is null or t.created_at >= $4) and ($5::timestamptz is null or t.created_at < $5)
-           and ($6::text is null or t.transaction_hash ilike $6)
-         order by t.created_at desc, t.id desc limit $7 offset $8"#,
+          -- Rows before the page are passed in the index alone.
+          from (select p.id from transactions p
+                 where ($1::text is null or p.method = $1) and ($2::text is null or p.method ilike $2 or split_part(p.transaction_hash, ':', 1) ilike $2
+                        -- Of this type are all methods of payment.
+                        or p.type = 'TOP_UP' and 'terminal' ilike $2)
+                   and ($3::text::payment_status is null or p.status = $3::text::payment_status)
+                   and ($4::timestamptz is null or p.created_at >= $4) and ($5::timestamptz is null or p.created_at < $5)
+                   and ($6::text is null or p.transaction_hash ilike $6)
+                 order by p.created_at desc, p.id desc limit $7 offset $8) page
+          join transactions t on t.id = page.id join users u on u.id = t.user_id left join orders o on o.id = t.order_id
+         order by t.created_at desc, t.id desc"#,
         exact,
         part,
         status,

@@ -50,13 +50,16 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<UserList> 
         r#"-- store.admin.users.list
         select u.id, u.email, u.nickname, u.first_name, u.last_name, u.balance, u.role::text as "role!", u.created_at,
                coalesce(t.orders, 0) as "orders!"
-          from users u left join user_totals t on t.user_id = u.id
-         where u.deleted_at is null
-           and ($1::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $1)
-           and ($2::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $2 and u.email ilike $2)
-           and ($3::text is null or account_words(u.email, u.nickname, u.first_name, u.last_name) ilike $3
-                                    and concat_ws(' ', u.nickname, u.first_name, u.last_name) ilike $3)
-         order by u.created_at desc, u.id desc limit $4 offset $5"#,
+          -- Of rows before the page nothing else is looked up.
+          from (select p.* from users p
+                 where p.deleted_at is null
+                   and ($1::text is null or account_words(p.email, p.nickname, p.first_name, p.last_name) ilike $1)
+                   and ($2::text is null or account_words(p.email, p.nickname, p.first_name, p.last_name) ilike $2 and p.email ilike $2)
+                   and ($3::text is null or account_words(p.email, p.nickname, p.first_name, p.last_name) ilike $3
+                                            and concat_ws(' ', p.nickname, p.first_name, p.last_name) ilike $3)
+                 order by p.created_at desc, p.id desc limit $4 offset $5) u
+          left join user_totals t on t.user_id = u.id
+         order by u.created_at desc, u.id desc"#,
         query,
         email,
         name,

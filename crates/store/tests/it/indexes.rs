@@ -180,6 +180,8 @@ indexes! {
         "select id from webhook_deliveries where endpoint_id = (select id from webhook_endpoints limit 1) order by created_at desc, id limit 20");
     cart_items_game_id_idx               Reference;
     wishlist_game_id_idx                 Reference;
+    cart_items_added_at_idx              By("store.admin.carts.list", &["null", "null", "20", "0"]);
+    wishlist_added_at_idx                By("store.admin.wishlists.list", &["null", "null", "20", "0"]);
     // Orders, units, keys, money.
     promo_codes_code_key                 By("store.orders.place.promo_code", &["'GKEYS10'", "(select id from users limit 1)", "array(select id from games limit 3)"]);
     orders_promo_code_idx                Reference;

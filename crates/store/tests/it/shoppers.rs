@@ -905,3 +905,67 @@ async fn recovered_limits_are_deleted() {
     assert_eq!(limits::sweep(&db.store).await.unwrap(), 1);
     assert_eq!(count(&db, "rate_limits").await, 1);
 }
+
+/// Staff see each cart and wishlist once, by its last change, and none of a guest; pages follow one another.
+#[tokio::test]
+async fn carts_and_wishlists_are_listed_by_their_last_change() {
+    use lockstep_domain::admin::Page;
+    use lockstep_store::admin::carts::{Filter, list, wishlists};
+
+    let db = TestDb::new().await;
+    let guest = db.guest().await;
+    let mut games = Vec::new();
+    for n in 0..3 {
+        games.push(game(&db, &format!("g{n}"), "2.00").await.0);
+    }
+    let mut users = Vec::new();
+    for _ in 0..3 {
+        users.push(user(&db).await.0);
+    }
+    // Of each shopper: the numbers of the games, and the minute at which each was added.
+    let added = [
+        (users[0], vec![(0, 1), (1, 9)]),
+        (users[1], vec![(0, 8), (1, 8), (2, 2)]),
+        (users[2], vec![(2, 3)]),
+        (guest, vec![(0, 20)]),
+    ];
+    for (shopper, lines) in &added {
+        for (game, minute) in lines {
+            for table in ["cart_items", "wishlist"] {
+                sqlx::query(sqlx::AssertSqlSafe(format!(
+                    "insert into {table} (user_id, game_id, added_at)
+                     values ($1, $2, '2026-01-01Z'::timestamptz + make_interval(mins => $3))"
+                )))
+                .bind(shopper)
+                .bind(games[*game])
+                .bind(*minute)
+                .execute(&db.sql)
+                .await
+                .unwrap();
+            }
+        }
+    }
+    let filter = Filter::default();
+    let (mut carts_seen, mut wishlists_seen) = (Vec::new(), Vec::new());
+    for number in 1..=2 {
+        let (filter, page) = (&filter, Page { number, size: 2 });
+        let carts = db
+            .store
+            .read(|tx| Box::pin(list(tx, filter, page)))
+            .await
+            .unwrap()
+            .value;
+        let lists = db
+            .store
+            .read(|tx| Box::pin(wishlists(tx, filter, page)))
+            .await
+            .unwrap()
+            .value;
+        assert_eq!((carts.paging.total, lists.paging.total), (3, 3));
+        carts_seen.extend(carts.carts.iter().map(|cart| (cart.user_id, cart.item_count)));
+        wishlists_seen.extend(lists.wishlists.iter().map(|list| (list.user_id, list.item_count)));
+    }
+    let expected = vec![(users[0], 2), (users[1], 3), (users[2], 1)];
+    assert_eq!(carts_seen, expected);
+    assert_eq!(wishlists_seen, expected);
+}
