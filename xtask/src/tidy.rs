@@ -195,6 +195,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-edge",
             "lockstep-telemetry",
             "lockstep-api",
+            "lockstep-page",
             "lockstep-web",
             "lockstep-console",
         ],
