@@ -63,14 +63,15 @@ impl Answer {
 pub(crate) async fn send<T>(
     name: String,
     request: reqwest::RequestBuilder,
-    read: impl FnOnce(Answer) -> Result<T, ProviderError>,
+    read: impl FnOnce(&Answer) -> Result<T, ProviderError>,
 ) -> Result<T, ProviderError> {
     let span = lockstep_telemetry::call_span(format_args!("{name}"));
     let request = match lockstep_telemetry::of_span(&span) {
         Some(parent) => request.header(lockstep_telemetry::HEADER, parent.to_string()),
         None => request,
     };
-    let answer = exchange(request).instrument(span.clone()).await.and_then(read);
+    let answer = exchange(request).instrument(span.clone()).await;
+    let answer = answer.and_then(|answer| read(&answer));
     if answer.is_err() {
         span.record("otel.status_code", "ERROR");
     }

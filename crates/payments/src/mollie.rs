@@ -102,7 +102,7 @@ impl Mollie {
             if answer.status.is_success() {
                 answer.object()
             } else {
-                Err(failure(&answer, is_refund))
+                Err(failure(answer, is_refund))
             }
         })
         .await

@@ -161,7 +161,7 @@ impl Stripe {
 }
 
 /// The object of an answer, and whether it is a repeated one.
-fn read_answer<T: DeserializeOwned>(answer: Answer) -> Result<(T, bool), ProviderError> {
+fn read_answer<T: DeserializeOwned>(answer: &Answer) -> Result<(T, bool), ProviderError> {
     let status = answer.status;
     if status.is_success() {
         let is_repeated = (answer.headers.get("idempotent-replayed")).is_some_and(|value| value == "true");

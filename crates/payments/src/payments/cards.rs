@@ -317,7 +317,7 @@ impl Payments {
     pub async fn work_on_cards(&self) -> Result<u32, StoreError> {
         let mut acted = 0;
         for (name, cards) in self.with_cards() {
-            acted += self.work_on_cards_of(name, cards).await?;
+            acted += Box::pin(self.work_on_cards_of(name, cards)).await?;
         }
         Ok(acted)
     }

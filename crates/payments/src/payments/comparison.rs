@@ -93,7 +93,7 @@ impl Payments {
     pub async fn compare(&self, fix: bool, now: DateTime<Utc>) -> Result<Option<Compared>, CompareError> {
         let (mut all, mut failed) = (None::<Compared>, None);
         for (name, cards) in self.with_cards() {
-            match self.compare_with(name, cards, fix, now).await {
+            match Box::pin(self.compare_with(name, cards, fix, now)).await {
                 Ok(compared) => all.get_or_insert_default().add(compared),
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -148,7 +148,7 @@ impl Payments {
     /// Compares with each provider once a day, whichever process comes first; repeated after an hour when it did not answer.
     pub(super) async fn compare_daily(&self, now: DateTime<Utc>) {
         for (name, cards) in self.with_cards() {
-            self.compare_daily_with(name, cards, now).await;
+            Box::pin(self.compare_daily_with(name, cards, now)).await;
         }
     }
 
