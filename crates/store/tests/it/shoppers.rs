@@ -945,19 +945,18 @@ async fn carts_and_wishlists_are_listed_by_their_last_change() {
             }
         }
     }
-    let filter = Filter::default();
     let (mut carts_seen, mut wishlists_seen) = (Vec::new(), Vec::new());
     for number in 1..=2 {
-        let (filter, page) = (&filter, Page { number, size: 2 });
+        let page = Page { number, size: 2 };
         let carts = db
             .store
-            .read(|tx| Box::pin(list(tx, filter, page)))
+            .read(|tx| Box::pin(async move { list(tx, &Filter::default(), page).await }))
             .await
             .unwrap()
             .value;
         let lists = db
             .store
-            .read(|tx| Box::pin(wishlists(tx, filter, page)))
+            .read(|tx| Box::pin(async move { wishlists(tx, &Filter::default(), page).await }))
             .await
             .unwrap()
             .value;
