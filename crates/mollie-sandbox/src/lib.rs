@@ -23,6 +23,7 @@
 )]
 
 mod api;
+mod faults;
 mod page;
 mod state;
 mod webhooks;
@@ -36,7 +37,7 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use api::Fault;
+pub use faults::Fault;
 pub use state::{Card, Ledger};
 pub use webhooks::Delivery;
 

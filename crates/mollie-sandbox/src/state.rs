@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::Shared;
-use crate::api::{Fault, refuse};
+use crate::faults::{Fault, refuse};
 use crate::webhooks::Delivery;
 
 /// The key that clients have to use.

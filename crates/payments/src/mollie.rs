@@ -450,7 +450,7 @@ impl Failure {
 mod tests {
     use super::*;
 
-    fn payment(status: &str, amount: Value) -> Payment {
+    fn payment(status: &str, amount: &Value) -> Payment {
         serde_json::from_value(json!({
             "id": "tr_1", "status": status, "amount": amount, "createdAt": "2026-01-02T03:04:05+00:00", "metadata": null,
         }))
@@ -475,12 +475,12 @@ mod tests {
             ("canceled", ProviderPaymentStatus::Lapsed),
             ("expired", ProviderPaymentStatus::Lapsed),
         ] {
-            assert_eq!(payment(word, ten.clone()).status(), Ok(status), "{word}");
+            assert_eq!(payment(word, &ten).status(), Ok(status), "{word}");
         }
-        assert!(payment("a_word_of_tomorrow", ten).status().is_err());
+        assert!(payment("a_word_of_tomorrow", &ten).status().is_err());
         for value in ["10.001", "ten", ""] {
             let odd = json!({"currency": "EUR", "value": value});
-            assert!(payment("paid", odd).status().is_err(), "{value}");
+            assert!(payment("paid", &odd).status().is_err(), "{value}");
         }
     }
 

@@ -35,7 +35,7 @@ use uuid::Uuid;
 use crate::cards::{self, money};
 
 /// Longest wait for a state.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A shop, its Mollie, a shopper and a member of staff.
 struct World {
