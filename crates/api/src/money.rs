@@ -193,7 +193,7 @@ pub(crate) async fn webhook(State(api): Api, headers: HeaderMap, RawBody(body): 
 #[utoipa::path(post, path = "/api/payment/webhook/mollie", tag = "money", operation_id = "receiveMollieNotice",
     request_body(content = MollieNotice, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = Message), (status = 400, description = "It names no payment"),
-    (status = 401, description = "The shop does not use Mollie"),
+    (status = 404, description = "The shop does not use Mollie"),
     (status = 503, description = "The payment cannot be fetched now; deliver again")))]
 pub(crate) async fn mollie_webhook(State(api): Api, RawBody(body): RawBody) -> Answered {
     api.shop.payments().handle_hint("mollie", &body).await?;

@@ -74,6 +74,7 @@ impl From<WebhookError> for ApiError {
         let (status, code) = match error {
             WebhookError::Store(error) | WebhookError::Outside(OutsideError::Store(error)) => return error.into(),
             WebhookError::NotSigned => (StatusCode::UNAUTHORIZED, "not_signed"),
+            WebhookError::NotUsed => (StatusCode::NOT_FOUND, "payment_provider_not_used"),
             WebhookError::Unanswered => (StatusCode::SERVICE_UNAVAILABLE, "payment_provider_unavailable"),
             WebhookError::Unreadable | WebhookError::Relay(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             WebhookError::Outside(OutsideError::NoSuchUser) => (StatusCode::NOT_FOUND, "account_not_found"),

@@ -124,6 +124,9 @@ pub enum WebhookError {
     /// Not signed, or no signing secret is configured.
     #[error("the delivery has no valid signature")]
     NotSigned,
+    /// The shop uses no such provider.
+    #[error("this shop does not use that payment provider")]
+    NotUsed,
     /// Signed, but not JSON.
     #[error("the delivery is not JSON")]
     Unreadable,

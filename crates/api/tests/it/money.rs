@@ -285,7 +285,7 @@ async fn a_notice_of_mollie_is_refused_by_a_shop_without_mollie() {
     let client = Client::new(&shop);
     for body in [json!({}), json!("id=tr_1")] {
         let answer = client.post("/api/payment/webhook/mollie", body).await;
-        assert_eq!(answer.failure(), (401, "not_signed".to_owned()));
+        assert_eq!(answer.failure(), (404, "payment_provider_not_used".to_owned()));
     }
 }
 

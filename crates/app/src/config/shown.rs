@@ -255,6 +255,7 @@ mod tests {
                 "PASSWORD",
                 "TOKEN",
                 "HASH",
+                "API_KEY",
                 "DATABASE_URL",
                 "REDIS_URL",
                 "SMTP_URL",
@@ -270,6 +271,8 @@ mod tests {
         }
         // A mail server address that is not a URL would be refused.
         all.insert("smtp_url".into(), "smtp://user:hunter2@mail.example".into());
+        // It begins as keys of Mollie do.
+        all.insert("mollie_api_key".into(), "test_hunter2".into());
         // It is a part of addresses, and long enough not to be guessed.
         all.insert("lockstep_feed_secret".into(), "hunter2-hunter2-hunter2".into());
         all.insert(

@@ -33,7 +33,7 @@ async fn fill_the_log(store: &Running, before: (u64, u64)) {
             return;
         }
         // A game that nobody has asked for yet: several lines about statements for each line of the access log.
-        let games = (0..200).map(|_| {
+        let games = (0..50).map(|_| {
             let request = client.get(format!("http://{address}/api/games/{}", uuid::Uuid::new_v4()));
             request.send()
         });

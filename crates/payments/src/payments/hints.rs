@@ -32,11 +32,11 @@ impl Payments {
     /// is applied. A payment that the provider does not know, or of another program, is accepted and stored, without an effect.
     ///
     /// # Errors
-    /// [`WebhookError`]: `NotSigned` if no such provider is in use, `Unreadable` if no payment is named, and `Unanswered` if it
+    /// [`WebhookError`]: `NotUsed` if no such provider is in use, `Unreadable` if no payment is named, and `Unanswered` if it
     /// cannot be fetched now, or too many are; nothing has changed then.
     pub async fn handle_hint(&self, provider: &str, body: &[u8]) -> Result<WebhookOutcome, WebhookError> {
-        let provider = self.provider_of(provider).ok_or(WebhookError::NotSigned)?;
-        let hints = provider.hints().ok_or(WebhookError::NotSigned)?;
+        let provider = self.provider_of(provider).ok_or(WebhookError::NotUsed)?;
+        let hints = provider.hints().ok_or(WebhookError::NotUsed)?;
         let reference = hints.named(body).ok_or(WebhookError::Unreadable)?;
         let is_known = top_ups::by_reference(&self.0.store, provider.name(), &reference)
             .await?

@@ -356,7 +356,7 @@ async fn a_forged_or_foreign_webhook_books_nothing() {
     }
     // A provider that signs takes no hint, and to this one no signature is valid.
     let refused = world.payments.handle_hint(STRIPE, b"id=tr_1").await;
-    assert!(matches!(refused, Err(WebhookError::NotSigned)));
+    assert!(matches!(refused, Err(WebhookError::NotUsed)));
     let refused = world.payments.handle_webhook("t=1,v1=00", b"{}", Utc::now()).await;
     assert!(matches!(refused, Err(WebhookError::NotSigned)));
     assert_eq!(world.sums().await, "0.00, 0.00, 0.00, 0.00, 0.00");
