@@ -110,11 +110,10 @@ const LISTS: [(&str, f64, Question); 25] = [
     ("e-mail queue", LIST, |_, _| "/api/admin/email-queue?state=sent".into()),
 ];
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 3] = [
     ("orders", "/api/admin/orders?format=csv"),
     ("users", "/api/admin/users?format=csv"),
     ("transactions", "/api/admin/transactions?format=csv"),
-    ("keys", "/api/admin/game-keys?format=csv"),
 ];
 
 /// What there is to ask for.
@@ -214,6 +213,7 @@ impl Shop {
                     "{path}: {text}"
                 );
                 if text.split_once("\r\n\r\n").is_some_and(|(_, body)| !body.is_empty()) {
+                    ensure!(text.contains("text/csv"), "{path} is no file: {text}");
                     first = Some(began.elapsed());
                 }
             }
