@@ -90,11 +90,12 @@ impl Ask {
         Ok(self.text(name)?.map(id))
     }
 
-    /// Parses an integer from `least` to `most`.
+    /// Parses an integer from `least` to `most`. An empty one is refused: it is none, as the description says.
     pub(crate) fn number(&self, name: &'static str, default: u32, least: u32, most: u32) -> Result<u32, ApiError> {
-        let Some(text) = self.one(name)? else {
+        if self.pairs.iter().all(|(key, _)| key != name) {
             return Ok(default);
-        };
+        }
+        let text = self.one(name)?.unwrap_or_default();
         // `+5` parses as a number, but in a query a plus is a space.
         text.parse()
             .ok()
@@ -258,6 +259,15 @@ mod tests {
         }
         assert_eq!(ask("g=").list("g").unwrap(), Vec::<String>::new());
         assert_eq!(ask("").list("g").unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn numbers_are_absent_or_whole() {
+        assert_eq!(ask("").number("n", 20, 1, 100).unwrap(), 20);
+        assert_eq!(ask("n=7").number("n", 20, 1, 100).unwrap(), 7);
+        for query in ["n=", "n=0", "n=101", "n=+5", "n=x", "n=1&n=2"] {
+            assert!(ask(query).number("n", 20, 1, 100).is_err(), "{query}");
+        }
     }
 
     #[test]
