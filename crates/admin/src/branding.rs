@@ -30,7 +30,7 @@ pub enum LogoError {
         Logo::MIN_SIDE
     )]
     Shape,
-    /// The session of whoever sends it has ended meanwhile, or they have lost the permission.
+    /// The sender's session has ended meanwhile, or they have lost the permission.
     #[error("Forbidden")]
     NotAllowed,
     /// The database failed.

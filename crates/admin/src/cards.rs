@@ -138,7 +138,7 @@ impl BackOffice {
         };
         let refunds = refunds::of_top_up(&self.store, id).await?;
         let incidents = incidents::open_of(&self.store, Some(id), MOST_INCIDENTS).await?;
-        // Nobody would make a refund of a provider that is not in use.
+        // A provider that is not in use makes no refunds.
         let is_refundable = self.cards.contains(&sheet.top_up.provider.as_str());
         Ok(Some(TopUpDetail {
             problem: sheet.problem,

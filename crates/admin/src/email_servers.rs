@@ -207,8 +207,8 @@ fn masked(is_there: bool) -> String {
     }
 }
 
-/// What is to be stored. A password is kept only for the server and the user that it was entered for: otherwise whoever
-/// may change a host could have the password sent to it.
+/// What is to be stored. A password is kept only for the server and the user that it was entered for: otherwise an
+/// account that may change the host could have the password sent to it.
 fn merged(before: Option<&Entered>, form: EmailServerForm, now: DateTime<Utc>) -> Result<Entered, EmailError> {
     let was = before.map(|before| &before.server);
     let host = form

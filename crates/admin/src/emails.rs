@@ -107,7 +107,7 @@ impl BackOffice {
         Ok(view)
     }
 
-    /// A template as it is now, for whoever is told that it has changed: not remembered as shown.
+    /// A template as it is now, for a reader who is told that it has changed: not remembered as shown.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].

@@ -33,7 +33,7 @@ pub enum AddPictureError {
     /// The game cannot have it.
     #[error(transparent)]
     Refused(#[from] PictureError),
-    /// The session or token of whoever sends it has ended meanwhile, or they have lost the permission.
+    /// The sender's session or token has ended meanwhile, or they have lost the permission.
     #[error("Forbidden")]
     NotAllowed,
 }

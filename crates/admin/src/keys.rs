@@ -234,7 +234,7 @@ pub enum KeyImportError {
     /// The upload ended early or stood still.
     #[error("The upload was interrupted. Nothing was imported.")]
     Interrupted,
-    /// The session or token of whoever sends it has ended meanwhile, or they have lost the permission.
+    /// The sender's session or token has ended meanwhile, or they have lost the permission.
     #[error("Forbidden")]
     NotAllowed,
     /// Others import at the moment.
@@ -377,7 +377,7 @@ impl BackOffice {
         Ok(Some(self.keys.sealed(id, &input.map_err(KeyChangeError::Key)?)))
     }
 
-    /// Deletes a key of own stock that nobody has seen. Recorded in the audit log.
+    /// Deletes a key of own stock that was never shown. Recorded in the audit log.
     ///
     /// # Errors
     /// [`KeyError`]; then nothing has changed.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{BackOffice, PromoCodeError};
 
-/// What the random part of a code is made of: nobody takes one of these for another.
+/// Alphabet of the random part of a code, without letters that look like digits.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// A batch to make.
